@@ -9,9 +9,9 @@ from typing import Any, Final, Literal, Protocol, Self
 Operation = Literal["append", "append_many", "read", "load", "execute", "save_snapshot", "load_snapshot", "project"]
 """The operations that are observed.
 
-`append` and `append_many` are the calls of those names. `read` is one page, of a stream or of the global order; polls
-that find nothing new are not observed. `load` and `execute` are the calls of a repository, `save_snapshot` and
-`load_snapshot` save and load one snapshot, and `project` is one batch of a projection.
+`append` and `append_many` are the calls of those names. `read` is one page, of a stream or of the global order, or a
+boundary; polls that find nothing new are not observed. `load` and `execute` are the calls of a repository,
+`save_snapshot` and `load_snapshot` save and load one snapshot, and `project` is one batch of a projection.
 """
 
 

@@ -170,6 +170,8 @@ def _of_key(key: Key, definition: str) -> Made:
     yield "renamed", f"ALTER TABLE {table} RENAME CONSTRAINT {name} TO another_name"
     yield "weakened", f"{drop};;ALTER TABLE {table} ADD CONSTRAINT {name} {kind} ({columns}, {other})"
     yield "deferrable", f"{drop};;ALTER TABLE {table} ADD CONSTRAINT {name} {kind} ({columns}) DEFERRABLE"
+    if " INCLUDE " in definition:
+        yield "without what it includes", f"{drop};;ALTER TABLE {table} ADD CONSTRAINT {name} {kind} ({columns})"
     yield "only an index", f"{drop};;CREATE UNIQUE INDEX {name} ON {table} ({columns})"
     yield "in another place", f"{drop};;ALTER TABLE {table} ADD CONSTRAINT mine {kind} ({columns}, {other})"
     yield "invalid", f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{name}'::regclass"

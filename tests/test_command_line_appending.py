@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from eventstore import EventStore
+from eventstore import EventFilter, EventStore
 from tests.fix_command_line import CommandLine, on_sqlite
 
 EVENT_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -52,6 +52,14 @@ def test_with_a_type_json_is_the_data(command: CommandLine, store: EventStore) -
     assert [event.data for event in store.read_stream("order-1")] == [{"event_type": 1}, {"n": 2}]
 
 
+def test_events_get_tags(command: CommandLine, store: EventStore) -> None:
+    append(command, "order-1", "{}", "--type", "a", "--tag", "x", "--tag", "é:1", "--expected-version", "0")
+    lines = '{"event_type": "a", "tags": ["own", "x"]}\n{"event_type": "b", "tags": null}\n{"event_type": "c"}'
+    append(command, "order-1", "--tag", "x", "--expected-version", "1", stdin=lines)
+    assert [event.tags for event in store.read_stream("order-1")] == [("x", "é:1"), ("own", "x"), ("x",), ("x",)]
+    assert len(store.read_boundary(EventFilter(tags=["x"]))) == 4
+
+
 def test_a_conflict_has_an_exit_code_of_its_own(command: CommandLine, store: EventStore) -> None:
     event = '{"event_type": "a"}'
     append(command, "order-1", event, "--expected-version", "no-stream")
@@ -90,6 +98,9 @@ def test_people_and_pipes_see_a_line(command: CommandLine, store: EventStore) ->
         ('{"event_type": "a", "event_id": 7}', "line 1: the event_id is not a UUID"),
         ('{"event_type": "a", "schema_version": 0}', "line 1: a schema version must be between"),
         ('{"event_type": "a", "metadata": ["SECRET"]}', "line 1: metadata at $"),
+        ('{"event_type": "a", "tags": "SECRET"}', "line 1: tags must be a list"),
+        ('{"event_type": "a", "tags": ["SECRET", "SECRET"]}', "line 1: tags[1] is the same as tags[0]"),
+        ('{"event_type": "a", "tags": [{"SECRET": 1}]}', "line 1: tags[0] must be a string"),
         ('{"event_type": "a", "data": {"$decimal": "SECRET"}}', "(InvalidOperation)"),
         ('{"event_type": "a", "data": ' + "[" * 5000 + "]" * 5000 + "}", "line 1"),
     ],
@@ -114,6 +125,8 @@ def test_what_is_wrong_is_told_by_line_and_nothing_is_stored(
         ["order-1", '{"event_type": "a"}', "--expected-version", str(2**63)],
         ["order-1", '{"event_type": "a"}', "--expected-version", "any", "--metadata", "[]"],
         ["order-1", '{"event_type": "a"}', "--expected-version", "any", "--metadata", "{"],
+        ["order-1", '{"event_type": "a"}', "--expected-version", "any", "--tag", ""],
+        ["order-1", '{"event_type": "a"}', "--expected-version", "any", "--tag", "x", "--tag", "x"],
         ["", '{"event_type": "a"}', "--expected-version", "any"],
     ],
 )

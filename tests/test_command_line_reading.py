@@ -120,7 +120,7 @@ def test_show_in_a_pipe_is_a_line_an_event(command: CommandLine, store: EventSto
     event = next(store.read_stream("order-1"))
     assert first == [
         str(event.position), "order-1", "1", "order-placed", "1", event.recorded_at.isoformat(), str(event.event_id),
-        '{"total": {"$decimal": "1.10"}, "on": {"$date": "2026-01-02"}}', '{"user_id": 7}',
+        '{"total": {"$decimal": "1.10"}, "on": {"$date": "2026-01-02"}}', '{"user_id": 7}', "[]",
     ]  # fmt: skip
     assert [line[2] for line in rest] == ["2", "3", "4", "5"]
 
@@ -144,6 +144,7 @@ def test_show_for_programs_is_exact(command: CommandLine, store: EventStore) -> 
         "position": event.position, "stream_id": "order-1", "version": 1, "event_type": "order-placed",
         "schema_version": 1, "event_id": str(event.event_id), "recorded_at": event.recorded_at.isoformat(),
         "data": {"total": {"$decimal": "1.10"}, "on": {"$date": "2026-01-02"}}, "metadata": {"user_id": 7},
+        "tags": [],
     }  # fmt: skip
 
 
@@ -268,6 +269,31 @@ def test_tail_filters(command: CommandLine, store: EventStore) -> None:
     assert found("-s", "order-1", "-n", "2") == ["order-1@4", "order-1@5"]
     assert found("-t", "paid", "-t", "opened") == ["invoice-1@1", "invoice-1@2"]
     assert found("-t", "none") == []
+
+
+def test_tags_are_shown_and_select_events(command: CommandLine, store: EventStore) -> None:
+    tagged = [NewEvent("a", tags=["é:1", "x"], metadata={"m": 1}), NewEvent("b", tags=["x"]), NewEvent("a")]
+    store.append("tagged-1", tagged, expected_version=0)
+    assert [line[-2:] for line in command.lines("show", "tagged-1")] == [
+        ['{"m": 1}', '["é:1", "x"]'], ["{}", '["x"]'], ["{}", "[]"]
+    ]  # fmt: skip
+    assert [event["tags"] for event in command.json("tail", "--tag", "x")] == [["é:1", "x"], ["x"]]
+    assert [event["version"] for event in command.json("tail", "--tag", "x", "--tag", "é:1")] == [1]
+    assert [event["version"] for event in command.json("tail", "--tag", "x", "-t", "b", "--after", "0")] == [2]
+    assert [event["version"] for event in command.json("tail", "-f", "--tag", "x", "--limit", "2")] == [1, 2]
+    assert command.json("tail", "--tag", "none") == []
+    for wrong in ([""], ["x" * 256], ["x", "x"], [str(number) for number in range(33)]):
+        refused = command("tail", *(part for tag in wrong for part in ("--tag", tag)))
+        assert (refused.exit_code, "tag" in refused.stderr, "xxx" in refused.stderr) == (2, True, False)
+
+
+@on_sqlite
+def test_people_see_tags_and_no_control_in_them(command: CommandLine, store: EventStore) -> None:
+    store.append("tagged-1", NewEvent("a", tags=["x", "\x1b[31mred"]), expected_version=0)
+    shown = without_styles(command("show", "tagged-1", columns=80).stdout).splitlines()
+    assert [line.strip() for line in shown[1:]] == ["{}", r"tags x, \x1b[31mred"]
+    line = without_styles(command("tail", "-n", "1", columns=120).stdout).rstrip()
+    assert line.endswith(r"a  {}  x, \x1b[31mred")
 
 
 @on_sqlite

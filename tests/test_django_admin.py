@@ -149,6 +149,20 @@ def test_a_correlation_id_leads_to_all_events_that_have_it_and_a_causation_id_to
     assert "correlation_id=" not in page(viewer, f"{EVENTS}1/change/")
 
 
+def test_tags_are_shown_apart_from_metadata_and_lead_to_all_events_that_have_them(viewer: Client) -> None:
+    tagged = [NewEvent("a", tags=["course:1 & 2", EVIL], metadata={"m": 7}), NewEvent("b", tags=["course:1 & 2"])]
+    get_store().append("tagged-1", tagged, expected_version=0)
+    shown = page(viewer, f"{EVENTS}5/change/")
+    assert f'href="{EVENTS}?tag=course%3A1+%26+2"' in shown
+    assert ("$tags" in shown, EVIL in shown, "&#x27;m&#x27;: 7" in shown) == (False, False, True)
+    assert positions(viewer, "?tag=course%3A1+%26+2") == [6, 5]
+    assert positions(viewer, "?tag=course%3A1+%26+2&event_type=a") == [5]
+    assert positions(viewer, "?tag=none") == []
+    assert "By tag" in page(viewer, f"{EVENTS}?tag=course%3A1+%26+2")
+    assert "By tag" not in page(viewer, EVENTS)
+    assert "?tag=" not in page(viewer, f"{EVENTS}1/change/")
+
+
 def test_a_deleted_and_an_archived_stream_say_so(viewer: Client) -> None:
     get_store().delete_stream("order-7", expected_version=2, reason="ticket 7")
     assert "deleted" in page(viewer, f"{STREAMS}order-7/change/")

@@ -10,15 +10,16 @@ from django.core import serializers
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from eventstore import ANY, NO_STREAM, NewEvent, RecordedEvent
-from eventstore.contrib.django import get_store
+from eventstore import ANY, NO_STREAM, EventStore, NewEvent, RecordedEvent
+from eventstore.contrib.django import engine_of, get_store
 from eventstore.errors import EventStoreError, FixtureConflict, ImportConflict
+from eventstore.maintenance import fill_tags
 from eventstore.projections import OnFailure, Projection, ProjectionAdmin, Worker
 from eventstore.streams import STREAM_EXISTS
 
 pytestmark = pytest.mark.usefixtures("django_database")
 
-TABLES = ("es_events", "es_streams", "snapshots", "es_checkpoints", "es_dead_letters")
+TABLES = ("es_events", "es_streams", "snapshots", "es_checkpoints", "es_dead_letters", "es_event_tags")
 
 
 def failing() -> Projection:
@@ -38,8 +39,8 @@ def rows() -> dict[str, list[Any]]:
     metadata = {"correlation_id": "request-1", "ratio": 0.1, "large": 1e20, "parts": [1, None, "ü"]}
     store.append("order-1", [NewEvent("placed", {"total": 30}, metadata=metadata)], expected_version=NO_STREAM)
     store.append("order-2", [NewEvent("placed", b"\x00\xff"), NewEvent("paid", None)], expected_version=NO_STREAM)
-    store.append("order-1", [NewEvent("paid"), NewEvent("sent")], expected_version=1)
-    store.append("order-3", [NewEvent("placed"), NewEvent("paid")], expected_version=NO_STREAM)
+    store.append("order-1", [NewEvent("paid", tags=["é:1", "x"]), NewEvent("sent")], expected_version=1)
+    store.append("order-3", [NewEvent("placed", tags=["x"]), NewEvent("paid")], expected_version=NO_STREAM)
     store.snapshots.save("order-1", version=2, state={"total": 30})
     store.snapshots.save("order-1", version=3, state=[30], schema_version=2)
     Worker(store, failing()).run_until_caught_up()
@@ -48,6 +49,7 @@ def rows() -> dict[str, list[Any]]:
     store.append("order-4", [NewEvent("placed")], expected_version=NO_STREAM)
     store.delete_stream("order-4", expected_version=1, reason="again", reusable=True)
     store.append("order-4", [NewEvent("placed")], expected_version=STREAM_EXISTS)
+    fill_tags(EventStore(engine_of()), tags_of=lambda event: ["filled"] if event.stream_id == "order-4" else [])
     return stored()
 
 
@@ -140,6 +142,16 @@ def test_streams_need_their_events_and_snapshots_their_streams(rows: dict[str, l
     call_command("flush", interactive=False, verbosity=0)
     refused(path, streams, FixtureConflict, "dump eventstore.Event before eventstore.Stream")
     refused(path, snapshots, FixtureConflict, "it is of version 2, but the stream is at 0")
+
+
+def test_tags_need_their_events_and_errors_show_none(rows: dict[str, list[Any]], tmp_path: Path) -> None:
+    path = tmp_path / "all.json"
+    tags = [row for row in dumped(path, "eventstore.EventTag") if row["fields"].get("tag", row["pk"]) != ""]
+    other = [{**row, "fields": {**row["fields"], "event_type": "other"}} for row in tags]
+    message = "tag of the event at position .* dump eventstore.Event before eventstore.EventTag"
+    refused(path, other, FixtureConflict, message)
+    call_command("flush", interactive=False, verbosity=0)
+    refused(path, tags, FixtureConflict, message)
 
 
 def test_a_row_is_saved_by_a_fixture_only(rows: dict[str, list[Any]]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, make_dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -18,6 +19,7 @@ import msgspec
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pydantic
 import pytest
 from sqlalchemy import Engine, event
@@ -63,6 +65,44 @@ def test_the_columns_of_every_event_hold_what_read_all_returns(engine: Engine) -
     assert str(table.schema.field("recorded_at").type) == "timestamp[us, tz=UTC]"
     for name in ("stream_id", "category", "event_type"):
         assert pa.types.is_dictionary(table.schema.field(name).type)
+
+
+def test_tags_are_a_column_and_metadata_is_as_it_was_given(engine: Engine) -> None:
+    store = EventStore(engine)
+    metadata = {"large": 1e23, "small": 1.0, "nested": [1, {"é": None}], "text": '"$tags"'}
+    given: list[tuple[list[str], Any]] = [(["x", "é:1"], metadata), ([], metadata), (["x"], None), ([], None)]
+    store.append("a-1", [NewEvent("kept", tags=tags, metadata=own) for tags, own in given], expected_version=0)
+    for frame in (frames.read_all(store), frames.read_stream(store, "a-1", fields=[])):
+        table = frame.table()
+        assert table.schema.field("tags") == pa.field("tags", pa.list_(pa.string()), nullable=False)
+        assert table["tags"].to_pylist() == [tags for tags, _ in given]
+        read = [None if text is None else json.loads(text) for text in table["metadata"].to_pylist()]
+        assert read == [own for _, own in given]
+    assert frame.polars()["tags"].to_list() == [tags for tags, _ in given]
+    assert [list(tags) for tags in frame.pandas()["tags"]] == [tags for tags, _ in given]
+    tagged = frames.read_all(store, EventFilter(tags=["x"], event_types=["kept"]), EventFilter(tags=["none"]))
+    assert tagged.table()["version"].to_pylist() == [1, 3]
+
+
+def test_tags_survive_parquet_and_come_back_as_events(engine: Engine, tmp_path: Path) -> None:
+    store = EventStore(engine)
+    store.append("a-1", [NewEvent("kept", {"n": 1}, tags=["x", "é"]), NewEvent("kept", {"n": 2})], expected_version=0)
+    pq.write_table(frames.read_all(store, KEPT).table(), tmp_path / "kept.parquet")
+    written = (
+        pq.read_table(tmp_path / "kept.parquet"),
+        pd.read_parquet(tmp_path / "kept.parquet", dtype_backend="pyarrow"),
+        frames.read_all(store, KEPT).polars(),
+        frames.read_all(store, KEPT).pandas(),
+    )
+    for data in written:
+        with EventStore.in_memory() as copy:
+
+            def again(row: dict[str, Any]) -> NewEvent:
+                return NewEvent("kept", {"n": row["n"]}, tags=row["tags"])
+
+            frames.append(copy, data, stream_id="stream_id", event=again, key="version")
+            assert [(each.tags, each.data["n"]) for each in copy.read_all()] == [(("x", "é"), 1), ((), 2)]
+            assert len(copy.read_boundary(EventFilter(tags=["é"]))) == 1
 
 
 def test_a_stream_and_its_parts_are_frames(engine: Engine) -> None:
@@ -192,9 +232,10 @@ def test_the_attributes_of_event_classes_are_columns(cls: type, objects: list[An
         read = [event.data for event in store.read_all()]
     names = [*getattr(cls, "model_fields", getattr(cls, "__match_args__", ()))]
     names += ["colour"] if cls is OfPydantic else []
-    assert table.column_names[9:] == names
-    for name in names:
-        found = table[name].to_pylist()
+    columns = {name: "data_tags" if name == "tags" else name for name in names}  # every event has tags of its own
+    assert table.column_names[10:] == list(columns.values())
+    for name, column in columns.items():
+        found = table[column].to_pylist()
         if name in {"parts", "sizes"}:
             found = [JSONCodec().decode(text.encode()) for text in found]
         assert found == [in_a_column(getattr(each, name, None)) for each in read]
@@ -345,7 +386,7 @@ def test_types_can_be_declared(arrow_type: pa.DataType, values: list[Any]) -> No
     with EventStore.in_memory() as store:
         store.append("a-1", [NewEvent("kept", {"value": value, "more": 1}) for value in values], expected_version=0)
         table = frames.read_all(store, fields={"value": arrow_type}).table()
-    assert table.column_names[9:] == ["value"]
+    assert table.column_names[10:] == ["value"]
     assert table.schema.field("value").type == arrow_type
     assert table["value"].to_pylist() == values
 
@@ -410,9 +451,9 @@ def test_polars_pandas_and_duckdb_take_a_frame_as_it_is() -> None:
         store.append("a-1", events, expected_version=0)
         frame = frames.read_all(store, KEPT, batch_size=30)
         assert pl.DataFrame(frame).equals(frame.polars())
-        assert frame.pandas().shape == (100, 12)
+        assert frame.pandas().shape == (100, 13)
         if hasattr(pd.DataFrame, "from_arrow"):  # from pandas 3 on
-            assert pd.DataFrame.from_arrow(frame).shape == (100, 12)
+            assert pd.DataFrame.from_arrow(frame).shape == (100, 13)
         sums = duckdb.sql("SELECT who, sum(total) FROM frame GROUP BY who ORDER BY who")
         assert sums is not None
         assert sums.fetchall() == [

@@ -44,6 +44,11 @@ MODULE = "tests.test_rights"
 event_types = EventTypes()
 event_types.register("placed", make_dataclass("Placed", []))
 
+
+def tags_of(_: object) -> list[str]:
+    return ["tagged"]
+
+
 letters = Projection("letters", on_failure=OnFailure.DEAD_LETTER, attempts=1, backoff_seconds=0)
 
 
@@ -93,6 +98,7 @@ CASES = {
     "import": Case("{import}", (OWNER,)),
     "views": Case(f"--event-types {MODULE}:event_types --apply", (OWNER,)),
     "recode": Case("--to json", (OWNER,)),
+    "fill-tags": Case(f"--tags-of {MODULE}:tags_of", (OWNER,)),
 }
 
 

@@ -13,11 +13,15 @@ from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.orm import Session
 
 from eventstore import ANY, NO_STREAM, STREAM_EXISTS, Append, EventFilter, EventStore, NewEvent
-from eventstore.errors import ConcurrencyConflict, StreamForbidden, TenantNotSet
+from eventstore.errors import BoundaryChanged, ConcurrencyConflict, StreamForbidden, TenantNotSet
+from eventstore.findings import Finding, FindingKind
+from eventstore.maintenance import fill_tags, verify
 from eventstore.projections import Projection, Worker
 
 pytestmark = pytest.mark.postgresql
 GUIDE: Final = Path(__file__).parent.parent / "docs" / "how-to" / "multi-tenancy.md"
+SHARED: Final = ("order", "customer:7")
+"""Tags that events of both tenants have."""
 _tenant: ContextVar[str] = ContextVar("tenant")
 
 
@@ -72,7 +76,8 @@ def filled(limited: EventStore) -> EventStore:
         for tenant in ("acme", "globex"):
             with working_for(tenant):
                 stream_id = f"{tenant}:order-{number}"
-                limited.append(stream_id, [NewEvent("placed"), NewEvent("paid")], expected_version=NO_STREAM)
+                events = [NewEvent("placed", tags=SHARED), NewEvent("paid", tags=[f"{tenant}:order"])]
+                limited.append(stream_id, events, expected_version=NO_STREAM)
                 limited.snapshots.save(stream_id, version=1, state={})
     return limited
 
@@ -86,6 +91,17 @@ READS: dict[str, Callable[[EventStore], set[str]]] = {
     },
     "by stream": lambda store: {
         each.stream_id for each in store.read_all(EventFilter(stream_ids=["acme:order-1", "globex:order-1"]))
+    },
+    "by tag": lambda store: {each.stream_id for each in store.read_all(EventFilter(tags=["order"]))},
+    "by tag, backwards": lambda store: {
+        each.stream_id for each in store.read_all(EventFilter(tags=SHARED, event_types=["placed"]), backwards=True)
+    },
+    "a boundary": lambda store: {each.stream_id for each in store.read_boundary(EventFilter(tags=["order"]))},
+    "a boundary of several tags": lambda store: {
+        each.stream_id
+        for each in store.read_boundary(
+            EventFilter(tags=SHARED), EventFilter(tags=["acme:order"]), EventFilter(tags=["globex:order"])
+        )
     },
     "a stream": lambda store: {
         each.stream_id for name in ("acme:order-1", "globex:order-1") for each in store.read_stream(name)
@@ -107,6 +123,74 @@ def test_no_read_shows_another_tenants_events(filled: EventStore, read: str) -> 
         found = READS[read](filled)
     assert found
     assert {name.partition(":")[0] for name in found} == {"acme"}
+
+
+def test_no_query_shows_another_tenants_tags(filled: EventStore) -> None:
+    for tenant in ("acme", "globex"):
+        with working_for(tenant), filled.engine.connect() as connection:
+            found = connection.execute(text("SELECT position, tag FROM es_event_tags WHERE tag <> ''")).all()
+        with working_for(tenant):
+            assert sorted(tuple(row) for row in found) == sorted(
+                (each.position, tag) for each in filled.read_all() for tag in each.tags
+            )
+        assert len(found) == 6
+
+
+def test_a_decision_is_about_the_tenants_own_events(filled: EventStore) -> None:
+    order = EventFilter(tags=["order"])
+    with working_for("acme"):
+        boundary = filled.read_boundary(order)
+    with working_for("globex"):
+        filled.append("globex:order-3", NewEvent("placed", tags=SHARED), expected_version=NO_STREAM)
+    with working_for("acme"):
+        own = NewEvent("placed", tags=SHARED)
+        filled.append("acme:order-3", own, expected_version=NO_STREAM, condition=boundary)
+        with pytest.raises(BoundaryChanged) as changed:
+            filled.append("acme:order-4", NewEvent("placed"), expected_version=NO_STREAM, condition=boundary)
+        assert changed.value.event_stream_id == "acme:order-3"
+        several = [
+            Append(f"acme:order-{number}", NewEvent("placed", tags=SHARED), expected_version=0) for number in (5, 6)
+        ]
+        filled.append_many(several, condition=filled.read_boundary(order))
+        assert [each.stream_id for each in filled.read_boundary(order)] == [
+            f"acme:order-{number}" for number in (1, 2, 3, 5, 6)
+        ]
+
+
+def test_a_boundary_of_another_tenant_is_refused_without_a_word_about_its_events(filled: EventStore) -> None:
+    with working_for("globex"):
+        foreign = filled.read_boundary(EventFilter(tags=["order"]))
+        filled.append("globex:order-3", NewEvent("placed", tags=SHARED), expected_version=NO_STREAM)
+    with working_for("acme"), pytest.raises(BoundaryChanged) as changed:
+        filled.append("acme:order-3", NewEvent("placed"), expected_version=NO_STREAM, condition=foreign)
+    assert (changed.value.position, changed.value.event_type, changed.value.event_stream_id) == (None, None, None)
+
+
+def test_a_tenants_boundary_is_refused_after_the_owner_has_filled_tags(
+    filled: EventStore, postgres_engine: Engine
+) -> None:
+    with working_for("globex"):
+        boundary = filled.read_boundary(EventFilter(tags=["order"]))
+    new = {
+        4: ["order"]
+    }  # below what the boundary has seen; the row of the generation has the position of an event of acme
+    assert fill_tags(EventStore(postgres_engine), tags_of=lambda each: new.get(each.position, [])).tagged == 1
+    with working_for("globex"):
+        with pytest.raises(BoundaryChanged, match="tags were added to old events"):
+            filled.append("globex:order-3", NewEvent("placed"), expected_version=NO_STREAM, condition=boundary)
+        assert [each.position for each in filled.read_boundary(EventFilter(tags=["order"]))] == [3, 4, 7]
+
+
+def test_a_tenant_deletes_its_tags_with_its_stream(filled: EventStore, postgres_engine: Engine) -> None:
+    with working_for("acme"):
+        filled.delete_stream("acme:order-1", expected_version=2, reason="test")
+    assert list(verify_tags(postgres_engine)) == []
+    assert len(EventStore(postgres_engine).read_boundary(EventFilter(tags=["order"]))) == 3
+
+
+def verify_tags(engine: Engine) -> list[Finding]:
+    kinds = (FindingKind.TAG_MISSING, FindingKind.TAG_SUPERFLUOUS)
+    return [finding for finding in verify(EventStore(engine)) if finding.kind in kinds]
 
 
 def test_the_owner_sees_all(filled: EventStore, postgres_engine: Engine) -> None:

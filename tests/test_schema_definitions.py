@@ -21,6 +21,8 @@ pytestmark = pytest.mark.slow
 THE_APPLICATIONS_OWN = """
 CREATE INDEX mine ON es_events (stream_id, event_type, version);
 CREATE UNIQUE INDEX mine_too ON es_events (position) INCLUDE (event_id);
+ALTER TABLE snapshots DROP CONSTRAINT snapshots_pkey,
+    ADD CONSTRAINT snapshots_pkey PRIMARY KEY (stream_id, schema_version) INCLUDE (version);
 CREATE TABLE invoices (stream_id text COLLATE "C" REFERENCES es_streams ON DELETE CASCADE, v bigint,
     position bigint REFERENCES es_events (position),
     FOREIGN KEY (stream_id, v) REFERENCES es_events (stream_id, version));

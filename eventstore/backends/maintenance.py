@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+import msgspec
 from sqlalchemy import Engine
 
 from eventstore.backends.protocol import Row, Run
@@ -36,6 +37,28 @@ class Size:
     table: str
     index: str | None
     bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TagChange:
+    """Other tags for a stored event.
+
+    Attributes:
+        position: Its position.
+        event_id: Its id, as the database has it.
+        before: Its tags so far.
+        tags: Its tags from now on.
+    """
+
+    position: int
+    event_id: Any
+    before: Sequence[str]
+    tags: Sequence[str]
+
+    @property
+    def as_json(self) -> tuple[str, str]:
+        """Both as JSON arrays."""
+        return msgspec.json.encode(self.before).decode(), msgspec.json.encode(self.tags).decode()
 
 
 class MaintenanceBackend(Protocol):
@@ -73,8 +96,20 @@ class MaintenanceBackend(Protocol):
         """Return (tag, position, whether the event has it) of a page of the stored tags."""
         ...
 
-    def restore_tags(self, run: Run) -> None:
-        """Make the stored tags those of the events. All tags are locked."""
+    def delete_superfluous_tags(self, run: Run) -> None:
+        """Delete the stored tags that no event has, by its metadata and type. All tags are locked."""
+        ...
+
+    def restore_tags(self, run: Run, positions: Sequence[int]) -> None:
+        """Store the tags in the metadata of events that are not stored. All tags, and the heads, are locked."""
+        ...
+
+    def set_tags(self, run: Run, changes: Sequence[TagChange]) -> list[int]:
+        """Set the tags in the metadata of events; return the positions of those that have changed.
+
+        All tags, and the heads, are locked, and history changes are permitted. An event is left alone if it is gone, or
+        its tags are no longer those that the change was made for.
+        """
         ...
 
     def diagnose(self, engine: Engine, run: Run) -> list[Finding]:

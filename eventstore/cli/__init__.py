@@ -18,13 +18,14 @@ from eventstore.cli.migrations import check, migrate, sql, versions_path
 from eventstore.cli.projections import projections
 from eventstore.cli.reading import show, streams, tail
 from eventstore.cli.snapshots import snapshots
+from eventstore.cli.tag_filling import fill_tags
 from eventstore.cli.transfer import export, import_
 from eventstore.cli.views import recode, views
 
 projections.add_command(dead_letters)
 for _command in (
     migrate, check, sql, versions_path, streams, show, tail, append, projections, snapshots, health, verify, repair,
-    doctor, stats, export, import_, views, recode,
+    doctor, stats, export, import_, views, recode, fill_tags,
 ):  # fmt: skip
     main.add_command(_command)
 

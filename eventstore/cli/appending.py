@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,13 +13,14 @@ from eventstore.cli.completion import complete_streams
 from eventstore.cli.database import store_options
 from eventstore.cli.output import has_person, print_json, print_line, printable
 from eventstore.codecs import JSONCodec, MessagePackCodec
+from eventstore.common.validation import check_tags
 from eventstore.errors import InvalidInput
 from eventstore.event_types import EventTypes
 from eventstore.events import NewEvent
 from eventstore.store import EventStore
 from eventstore.streams import ANY, NO_STREAM, STREAM_EXISTS, ExpectedVersion
 
-_FIELDS: Final = ("event_type", "data", "metadata", "event_id", "schema_version")
+_FIELDS: Final = ("event_type", "data", "metadata", "event_id", "schema_version", "tags")
 _NAMED: Final[dict[str, ExpectedVersion]] = {"any": ANY, "no-stream": NO_STREAM, "stream-exists": STREAM_EXISTS}
 _DECODE: Final = JSONCodec().decode
 _ENCODE: Final = MessagePackCodec().encode
@@ -42,25 +44,29 @@ def _expected_version(_ctx: click.Context, _parameter: click.Parameter, value: s
 )  # fmt: skip
 @click.option("--type", "event_type", help="The event type. JSON is then only the data of one event.")
 @click.option("--metadata", metavar="JSON", help="An object for all events; the metadata of an event takes precedence.")
+@click.option("--tag", "tags", multiple=True, help="A tag of all events, in addition to their own; may be repeated.")
 @store_options
 def append(
     *, store: EventStore, as_json: bool, stream_id: str, text: str | None, expected_version: ExpectedVersion,
-    event_type: str | None, metadata: str | None,
+    event_type: str | None, metadata: str | None, tags: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Append events to STREAM, all of them or none.
 
-    JSON is an event, {"event_type": …, "data": …}, optionally with "metadata", "event_id" and "schema_version".
+    JSON is an event, {"event_type": …, "data": …}, optionally with "metadata", "tags", "event_id" and "schema_version".
     Without it, or with -, the events are read from standard input, one object in each line. An append is idempotent:
     repeated with the same event ids and the same expected version, it stores nothing twice.
 
     In a pipe, the line has: stream id, version and position of the last event, and whether it was stored before.
     """
     lines: Iterable[str | bytes] = sys.stdin.buffer if text is None or text == "-" else [text]
+    check_tags(tags)
     if event_type is None:
         events = list(_events(lines, is_stdin=lines is sys.stdin.buffer))
     else:
         data = b"".join(line if isinstance(line, bytes) else line.encode() for line in lines)
         events = [NewEvent(event_type, _data(_parsed(data, "the data"), "the data"))]
+    if tags:
+        events = [replace(event, tags=tuple(dict.fromkeys((*event.tags, *tags)))) for event in events]
     shared = None if metadata is None else _parsed(metadata, "--metadata")
     if shared is not None and not isinstance(shared, dict):
         msg = "--metadata must be a JSON object"
@@ -99,7 +105,7 @@ def _event(value: Any, where: str) -> NewEvent:
     if "event_type" not in value:
         msg = f"{where} has no event_type; an event has {', '.join(_FIELDS)}"
         raise InvalidInput(msg)
-    more = {name: value[name] for name in ("metadata", "schema_version") if value.get(name) is not None}
+    more = {name: value[name] for name in ("metadata", "schema_version", "tags") if value.get(name) is not None}
     if value.get("event_id") is not None:
         try:
             more["event_id"] = UUID(value["event_id"])

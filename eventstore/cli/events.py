@@ -1,6 +1,7 @@
 """Printing events: for people in blocks or lines, for programs in JSON or in lines with tabs."""
 
 import base64
+from collections.abc import Iterable
 from typing import Any, Final
 
 from rich.cells import cell_len
@@ -34,6 +35,7 @@ def as_json(event: RecordedEvent) -> dict[str, Any]:
         "recorded_at": event.recorded_at.isoformat(),
         "data": exact(event.data),
         "metadata": dict(event.metadata),
+        "tags": list(event.tags),
     }
 
 
@@ -59,7 +61,7 @@ class EventPrinter:
             print_line(
                 event.position, event.stream_id, event.version, event.event_type, event.schema_version,
                 event.recorded_at, event.event_id,
-                payloads=[compact(event.data), compact(dict(event.metadata))],
+                payloads=[compact(event.data), compact(dict(event.metadata)), compact(list(event.tags))],
             )  # fmt: skip
         elif self._in_blocks:
             self._console.print(self._block(self._console, event), soft_wrap=True)  # by the terminal, at its edge
@@ -78,6 +80,8 @@ class EventPrinter:
         block.append(_payload(event.data, where.width))
         if event.metadata:
             block.append("\n       metadata ", "dim").append(readable(dict(event.metadata)), "dim")
+        if event.tags:
+            block.append(f"\n       tags {_listed(event.tags)}", "dim")
         return block
 
     def _line(self, width: int, event: RecordedEvent) -> Text:
@@ -88,7 +92,8 @@ class EventPrinter:
         line = Text()
         line.append(f"{event.position:>7}  {when}  ", "dim")
         line.append(stream, "cyan").append(event_type, "bold")
-        return line.append(readable(event.data))
+        line.append(readable(event.data))
+        return line.append(f"  {_listed(event.tags)}", "dim") if event.tags else line
 
     def _column(self, number: int, text: str, at_most: int) -> str:
         """Return the text padded to its column and two spaces; the middle of a text that is too long is left out."""
@@ -97,6 +102,10 @@ class EventPrinter:
             text = f"{text[:half]}…{text[-half:]}"
         self._widths[number] = max(self._widths[number], cell_len(text))
         return text + " " * (self._widths[number] - cell_len(text) + 2)
+
+
+def _listed(tags: Iterable[str]) -> str:
+    return ", ".join(map(printable, tags))
 
 
 def _payload(data: Any, width: int) -> str:

@@ -100,7 +100,7 @@ def _verify(
 @_verifying_options
 @store_options
 def repair(*, store: EventStore, as_json: bool, dry_run: bool, yes: bool, **options: Any) -> None:
-    """Repair what can be recomputed: heads, positions, snapshots, indexes.
+    """Repair what can be recomputed: heads, positions, snapshots, tags, indexes.
 
     It verifies, prints its plan, asks for confirmation, repairs, and verifies again. Without --yes and without a
     terminal to ask in, it does nothing. Exit code 9 if damage remains.

@@ -1,19 +1,20 @@
-"""The progress of a migration, on stderr: a bar in a terminal, lines elsewhere."""
+"""The progress of commands, on stderr: of migrations, and of those that go through all events."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from eventstore.cli.output import counted
 from eventstore.migrations import Progress as Step
 from eventstore.migrations.settings import OnProgress, logger
 
 
 @contextmanager
 def reporting(*, quiet: bool) -> Iterator[OnProgress | None]:
-    """Yield what to pass as `on_progress`; None if nothing is to be printed."""
+    """Yield what to pass as `on_progress` to a migration: a bar in a terminal, lines elsewhere; None if `quiet`."""
     logger.addHandler(logging.NullHandler())  # waiting is printed here, so logging's last resort must not print it, too
     if quiet:
         yield None
@@ -65,3 +66,23 @@ class _Bar(_Lines):
 
 def _line(step: Step) -> str:
     return f"{step.step}: waiting for {'; '.join(step.waiting_for)}" if step.waiting_for else step.step
+
+
+OnEvents = Callable[[int, int, int | None], object]
+
+
+@contextmanager
+def counting_events(verb: str, *, quiet: bool) -> Iterator[OnEvents | None]:
+    """Yield a function that moves a bar on stderr, called with events, position and end; None if it is no terminal."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("  {task.description}"), BarColumn(bar_width=24), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bars:
+        task = bars.add_task(verb, total=None)
+
+        def report(events: int, position: int, end: int | None) -> None:
+            bars.update(task, description=f"{verb} {counted(events, 'event')}", completed=position, total=end)
+
+        yield report

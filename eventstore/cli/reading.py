@@ -92,8 +92,9 @@ def show(
 ) -> None:  # fmt: skip
     """Print the events of STREAM as they are stored: plain data, not upcast.
 
-    In a pipe, the lines have: position, stream id, version, event type, schema version, time, event id, data and
-    metadata as JSON; with --raw, the codec number and the bytes in base 64 instead of the data.
+    In a pipe, the lines have: position, stream id, version, event type, schema version, time, event id, and data,
+    metadata and tags as JSON; with --raw, the codec number, the bytes in base 64, and the metadata as it is stored, in
+    which "$tags" has the tags.
     """
     selection: dict[str, Any] = {"after_version": after, "up_to_version": up_to, "limit": limit, "backwards": backwards}
     is_empty = True
@@ -127,21 +128,24 @@ def show(
     "-s", "--stream", "stream_ids", multiple=True, shell_complete=complete_streams,
     help="Only this stream; may be repeated.",
 )  # fmt: skip
+@click.option("--tag", "tags", multiple=True, help="Only events with this tag; if repeated, with all of them.")
 @click.option("--limit", type=POSITIVE, help="Stop after this many events.")
 @store_options
 def tail(
     *, store: EventStore, as_json: bool, follow: bool, last: int | None, after: int | None, types: tuple[str, ...],
-    categories: tuple[str, ...], stream_ids: tuple[str, ...], limit: int | None,
+    categories: tuple[str, ...], stream_ids: tuple[str, ...], tags: tuple[str, ...], limit: int | None,
 ) -> None:  # fmt: skip
     """Print the newest events of all streams in the global order; with -f, also new ones as they are appended.
 
-    An event must match one value of each kind of filter. Lines are cut at the width of the terminal; `show` prints
-    whole payloads. In a pipe, the lines are those of `show`.
+    An event must match one value of each kind of filter, but all tags. Lines are cut at the width of the terminal;
+    `show` prints whole payloads. In a pipe, the lines are those of `show`.
     """
     if last is not None and after is not None:
         msg = "--last and --after both choose where to begin; pass only one of them"
         raise click.UsageError(msg)
-    filter_ = EventFilter(event_types=types or None, categories=categories or None, stream_ids=stream_ids or None)
+    filter_ = EventFilter(
+        event_types=types or None, categories=categories or None, stream_ids=stream_ids or None, tags=tags or None
+    )
     store = store.with_core(store.core.with_event_types(EventTypes()))
     newest: list[RecordedEvent] = []
     begin: int | PositionToken = store.settled_position() if after is None else after

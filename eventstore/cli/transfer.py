@@ -2,18 +2,15 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from eventstore.cli.database import store_options
 from eventstore.cli.output import counted
+from eventstore.cli.progress import counting_events
 from eventstore.filters import EventFilter
 from eventstore.store import EventStore
 from eventstore.transfer import Exported, Imported, export_events, import_events
@@ -29,6 +26,7 @@ _FORMAT_HELP = "The format of the file. Defaults to that of its suffix: .jsonl o
 @click.option("--category", "categories", multiple=True, help="Only streams of this category; may be repeated.")
 @click.option("--stream", "stream_ids", multiple=True, help="Only this stream; may be repeated.")
 @click.option("--type", "event_types", multiple=True, help="Only this event type, for analysis; may be repeated.")
+@click.option("--tag", "tags", multiple=True, help="Only events with this tag, for analysis; may be repeated.")
 @click.option("--after", "after_position", type=int, default=0, help="Only events after this position.")
 @click.option("--resume", is_flag=True, help="Continue an existing file after its last event.")
 @click.option("--snapshots", is_flag=True, help="Also export the snapshots.")
@@ -44,16 +42,17 @@ def export(
     categories: tuple[str, ...],
     stream_ids: tuple[str, ...],
     event_types: tuple[str, ...],
+    tags: tuple[str, ...],
     force: bool,
     **options: Any,
 ) -> None:
     """Write events to FILE as JSON Lines or Parquet; - is stdout.
 
     The export is complete up to a position and has each event once, even if other processes append in the meantime.
-    It prints the position: pass that as --after the next time. With several of --category, --stream and --type, an
-    event must match all of them.
+    It prints the position: pass that as --after the next time. With several of --category, --stream, --type and --tag,
+    an event must match all of them, and have all tags.
     """
-    named = {"categories": categories, "stream_ids": stream_ids, "event_types": event_types}
+    named = {"categories": categories, "stream_ids": stream_ids, "event_types": event_types, "tags": tags}
     fields: dict[str, Any] = {field: values for field, values in named.items() if values}
     is_stdout = str(file) == "-"
     if is_stdout and as_json:
@@ -63,7 +62,7 @@ def export(
         raise click.UsageError(msg)
     chosen = Format(format_) if format_ else Format.JSON_LINES if is_stdout else None
     target: Path | IO[bytes] = sys.stdout.buffer if is_stdout else file
-    with _reporting("exported", quiet=as_json) as report:
+    with counting_events("exported", quiet=as_json) as report:
         done = export_events(
             store,
             target,
@@ -100,7 +99,7 @@ def import_(
     """
     is_stdin = str(file) == "-"
     chosen = Format(format_) if format_ else Format.JSON_LINES if is_stdin else None
-    with _reporting("imported", quiet=as_json) as report:
+    with counting_events("imported", quiet=as_json) as report:
         done = import_events(
             store,
             sys.stdin.buffer if is_stdin else file,
@@ -119,23 +118,3 @@ def import_(
 def _counts(done: Exported | Imported) -> str:
     counts = {"event": done.events, "snapshot": done.snapshots, "checkpoint": done.checkpoints}
     return ", ".join(counted(count, what) for what, count in counts.items() if count or what == "event")
-
-
-OnProgress = Callable[[int, int, int | None], object]
-
-
-@contextmanager
-def _reporting(verb: str, *, quiet: bool) -> Iterator[OnProgress | None]:
-    """Yield a function that moves a bar on stderr, called with events, position and end; None if it is no terminal."""
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield None
-        return
-    columns = (TextColumn("  {task.description}"), BarColumn(bar_width=24), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bars:
-        task = bars.add_task(verb, total=None)
-
-        def report(events: int, position: int, end: int | None) -> None:
-            bars.update(task, description=f"{verb} {counted(events, 'event')}", completed=position, total=end)
-
-        yield report

@@ -17,6 +17,7 @@ _SIMPLE: Final = frozenset({str, int, bool, NoneType})
 TAGS_KEY: Final = "$tags"
 """The key of metadata under which the tags of an event are stored."""
 
+_PARTS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 METADATA_DECODER: Final = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -128,3 +129,17 @@ def tags_of(text: str | None) -> tuple[str, ...]:
         DecodingError: It is not a JSON object.
     """
     return pop_tags(decode_metadata(text)) if text is not None and TAGS_KEY in text else ()
+
+
+def without_tags(text: str) -> str | None:
+    """Return stored metadata without the tags, and otherwise unchanged; None if there is nothing else.
+
+    Raises:
+        DecodingError: It is not a JSON object.
+    """
+    try:
+        parts = _PARTS.decode(text)
+    except (msgspec.MsgspecError, ValueError):
+        raise DecodingError("the stored metadata is not a JSON object") from None
+    parts.pop(TAGS_KEY, None)
+    return msgspec.json.encode(parts).decode() if parts else None

@@ -95,7 +95,7 @@ class EventLoader:
             if event.version > head + 1 and not is_tombstone:
                 msg = (
                     f"the stream is at version {head} here, so the versions in between are missing; import the whole "
-                    "stream, because an export that was filtered by event type, or that begins later, has gaps"
+                    "stream, because an export that was filtered by event type or tag, or that begins later, has gaps"
                 )
                 raise ImportConflict(event.stream_id, event.version, msg)
             if is_tombstone and head:

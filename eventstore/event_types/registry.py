@@ -20,7 +20,7 @@ from eventstore.errors import (
 from eventstore.event_types.classes import builder, check_class, check_fields, exact_types, reader
 from eventstore.event_types.tagging import check_kinds, derived_tags
 from eventstore.event_types.upcasting import PlainEvent, Shape, Step, Upcasters, drop_all
-from eventstore.events import TOMBSTONE_ERRORS, NewEvent
+from eventstore.events import TOMBSTONE_ERRORS, NewEvent, RecordedEvent
 
 EventClass = TypeVar("EventClass", bound=type)
 UpcasterFunction = TypeVar("UpcasterFunction", bound=Callable[[Any], Mapping[str, object] | Sequence[object]])
@@ -224,8 +224,8 @@ class EventTypes:
             self._check_now(registration.cls)
         return registration.event_type, registration.schema_version
 
-    def tags_of(self, event: NewEvent) -> tuple[str, ...]:
-        """Return the tags of an event: those that were given, and those that its class is registered with.
+    def tags_of(self, event: NewEvent | RecordedEvent) -> tuple[str, ...]:
+        """Return the tags of an event: those that it has, and those that its class is registered with.
 
         Raises:
             InvalidEvent: A field holds no string, integer or UUID to make a tag of, or there are too many tags.

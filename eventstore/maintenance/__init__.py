@@ -1,7 +1,7 @@
 """Maintenance: verify a store, repair it, count what it holds, and diagnose its environment.
 
-On the command line: `eventstore verify`, `repair`, `recode`, `stats` and `doctor`. This package and `migrations` import
-Alembic; a running application does not need them.
+On the command line: `eventstore verify`, `repair`, `fill-tags`, `recode`, `stats` and `doctor`. This package and
+`migrations` import Alembic; a running application does not need them.
 """
 
 from eventstore.backends.maintenance import Size
@@ -19,11 +19,13 @@ from eventstore.maintenance.statistics import (
     Statistics,
     statistics,
 )
+from eventstore.maintenance.tag_filling import FilledTags, fill_tags
 from eventstore.maintenance.verification import verify
 
 __all__ = [
     "CategoryStatistics",
     "Count",
+    "FilledTags",
     "Finding",
     "FindingKind",
     "Level",
@@ -38,6 +40,7 @@ __all__ = [
     "SnapshotStatistics",
     "Statistics",
     "diagnose",
+    "fill_tags",
     "plan",
     "recode",
     "repair",

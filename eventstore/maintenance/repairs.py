@@ -10,6 +10,7 @@ from eventstore.backends.protocol import Run
 from eventstore.errors import ConstraintViolated
 from eventstore.findings import Finding, FindingKind
 from eventstore.maintenance.inspection import Inspection
+from eventstore.maintenance.tag_filling import restore_tags
 from eventstore.statements.repairs import (
     delete_head_without_events,
     delete_snapshot_at_version,
@@ -104,9 +105,10 @@ def repair(store: EventStore, repairs: Iterable[Repair]) -> Iterator[Repair]:
 
     Each repair checks again under a lock and changes only what is still wrong: other processes may append meanwhile,
     and an outdated plan does no harm. Indexes are built without blocking writers. The transaction that advances the
-    positions blocks appends; the one that repairs tags blocks appends of events with tags, while it reads all events,
-    and refuses the boundaries that were read before. Heads and snapshots are repaired in transactions of up to 500
-    streams, with their heads locked; such a transaction is committed as a whole or not at all.
+    positions blocks appends. One transaction deletes superfluous tags, while it blocks appends of events with tags;
+    missing ones are stored in batches of 1000 events, as by `fill_tags`. Each of these refuses the boundaries that were
+    read before. Heads and snapshots are repaired in transactions of up to 500 streams, with their heads locked; such a
+    transaction is committed as a whole or not at all.
 
     Args:
         store: The application's store, not joined.
@@ -145,8 +147,9 @@ def _repair(store: EventStore, inspection: Inspection, repairs: Sequence[Repair]
         if _step(each.finding) == _TAGS:
             with inspection.execution.transaction() as run:
                 inspection.dialect.lock_tags(run, None)
-                inspection.maintenance.restore_tags(run)
+                inspection.maintenance.delete_superfluous_tags(run)
                 inspection.dialect.raise_generation(run)
+            restore_tags(inspection)
             yield each
     yield from _repair_schema(store, [each for each in repairs if _step(each.finding) == _LAST])
 

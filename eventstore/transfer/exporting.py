@@ -11,7 +11,7 @@ from eventstore.common.validation import check_flag, check_seconds
 from eventstore.core.global_order import GlobalOrder
 from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
 from eventstore.errors import InvalidInput
-from eventstore.filters import EventFilter, combine
+from eventstore.filters import TAGS, EventFilter, combine
 from eventstore.rows.mapper import StoredEvent
 from eventstore.statements.listing import list_streams
 from eventstore.statements.projections import find_checkpoints
@@ -84,7 +84,7 @@ def export_events(
         store: The store, not joined to a transaction.
         target: A path, which is overwritten, or a binary file that is open for writing.
         filters: What to export; see `EventStore.read_all`. Defaults to none: all events. An export that is filtered by
-            event type has gaps in its streams and can't be imported.
+            event type or tag has gaps in its streams and can't be imported.
         format: `json-lines` or `parquet` (extra `arrow`). Defaults to the format of the path's suffix, `.jsonl` or
             `.parquet`.
         after_position: Exclusive; export events of higher positions. Defaults to 0: from the first event.
@@ -121,9 +121,10 @@ def export_events(
             raise InvalidInput(msg)
         end = read_end(Path(target))
         if end.filters is not None and end.filters != filters_text:
+            before, now = (_without_tags(text) for text in (end.filters, filters_text))
             msg = (
-                f"{str(target)!r} is an export of {end.filters or 'all events'}, so an export of "
-                f"{filters_text or 'all events'} can't continue it; pass the same filters, or name another file"
+                f"{str(target)!r} is an export of {before}, so an export of {now} can't continue it; pass the same "
+                "filters, or name another file"
             )
             raise InvalidInput(msg)
     export = _Export(store, combined, filters_text, wait_seconds, on_progress)
@@ -199,8 +200,8 @@ class _Export:
         return count
 
     def _streams(self) -> Iterator[StreamTimes]:
-        if any("event_types" in filter_.named for filter_ in self._filters):
-            return
+        if any({"event_types", TAGS} & filter_.named.keys() for filter_ in self._filters):
+            return  # their streams have gaps
         by_id = list_streams(StreamOrder.ID, of_category=False, is_first=False)
         for row in self._keyset(by_id, stream_id=0):
             stream_id, version, created_at, updated_at = row
@@ -235,3 +236,8 @@ def _filter_text(filter_: EventFilter) -> str:
     if filter_.after_position:
         parts.append(f"after position {filter_.after_position}")
     return " and ".join(parts)
+
+
+def _without_tags(filters_text: str) -> str:
+    """Return the text of filters for an error, which names no tag, because tags may be personal data."""
+    return "events with tags" if f"{TAGS} " in filters_text else filters_text or "all events"

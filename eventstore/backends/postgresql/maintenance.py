@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Engine
 
-from eventstore.backends.maintenance import Positions, Size
+from eventstore.backends.maintenance import Positions, Size, TagChange
 from eventstore.backends.postgresql.diagnosis import diagnose
 from eventstore.backends.postgresql.positions import positions_of
 from eventstore.backends.protocol import Row, Run
@@ -17,6 +17,7 @@ from eventstore.statements.postgresql.tag_rows import (
     missing_tags,
     page_of_tags,
     restore_tags,
+    set_tags,
 )
 
 
@@ -56,10 +57,25 @@ class PostgreSQLMaintenance:
         """Read a page of the primary key."""
         return run(page_of_tags, after_tag=after_tag, after_position=after_position, page_size=page_size)
 
-    def restore_tags(self, run: Run) -> None:
-        """Delete what is superfluous, then store what is missing."""
+    def delete_superfluous_tags(self, run: Run) -> None:
+        """Delete in one statement."""
         run(delete_superfluous_tags)
-        run(restore_tags)
+
+    def restore_tags(self, run: Run, positions: Sequence[int]) -> None:
+        """Store in one statement."""
+        run(restore_tags, positions=list(positions))
+
+    def set_tags(self, run: Run, changes: Sequence[TagChange]) -> list[int]:
+        """Update in one statement."""
+        texts = [change.as_json for change in changes]
+        rows = run(
+            set_tags,
+            positions=[change.position for change in changes],
+            event_ids=[change.event_id for change in changes],
+            tags_before=[before for before, _ in texts],
+            tags=[tags for _, tags in texts],
+        )
+        return [position for (position,) in rows]
 
     def diagnose(self, engine: Engine, run: Run) -> list[Finding]:
         """Check settings, unfinished transactions, upkeep, and whether there is a connection pooler."""

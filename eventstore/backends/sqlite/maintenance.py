@@ -1,5 +1,6 @@
 """Maintenance of a store on SQLite."""
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
@@ -7,14 +8,20 @@ from typing import Any, Final
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
-from eventstore.backends.maintenance import Positions, Size
+from eventstore.backends.maintenance import Positions, Size, TagChange
 from eventstore.backends.protocol import Row, Run
 from eventstore.findings import Finding, Level
 from eventstore.statements.global_order import newest_position
 from eventstore.statements.sqlite.positions import add_last_drawn, forget_last_drawn, last_drawn_position
 from eventstore.statements.sqlite.settings import setting
 from eventstore.statements.sqlite.statistics import database_size, sizes
-from eventstore.statements.sqlite.tag_rows import delete_superfluous_tags, missing_tags, page_of_tags, restore_tags
+from eventstore.statements.sqlite.tag_rows import (
+    delete_superfluous_tags,
+    missing_tags,
+    page_of_tags,
+    restore_tags,
+    set_tags,
+)
 from eventstore.statements.statistics import count_rows
 
 _COUNTED: Final = ("streams", "snapshots", "checkpoints", "dead_letters", "schema")
@@ -68,10 +75,22 @@ class SQLiteMaintenance:
         """Read a page of the primary key."""
         return run(page_of_tags, after_tag=after_tag, after_position=after_position, page_size=page_size)
 
-    def restore_tags(self, run: Run) -> None:
-        """Delete what is superfluous, then store what is missing."""
+    def delete_superfluous_tags(self, run: Run) -> None:
+        """Delete in one statement."""
         run(delete_superfluous_tags)
-        run(restore_tags)
+
+    def restore_tags(self, run: Run, positions: Sequence[int]) -> None:
+        """Store in one statement."""
+        run(restore_tags, positions=json.dumps(list(positions)))
+
+    def set_tags(self, run: Run, changes: Sequence[TagChange]) -> list[int]:
+        """Update event by event."""
+        changed = []
+        for change in changes:
+            before, tags = change.as_json
+            parameters = {"event_id": change.event_id, "tags_before": before, "tags": tags}
+            changed += [position for (position,) in run(set_tags, at_position=change.position, **parameters)]
+        return changed
 
     def diagnose(self, engine: Engine, run: Run) -> list[Finding]:
         """Check the version, and the settings of each connection."""

@@ -68,6 +68,21 @@ def load_stream(stream: Any, using: str) -> None:
         run.many(set_times_of_stream, [{"of_stream": stream.stream_id, "at_version": stream.version, **times}])
 
 
+def load_tag(tag: Any, using: str) -> bool:
+    """Compare a tag with those of its event, which is loaded already; return whether it is a generation that is new.
+
+    Raises:
+        FixtureConflict: The event is not there, or does not have the tag.
+    """
+    found = _stored(tag, using, ["tag", "position"], ["event_type"])
+    if not tag.tag:
+        return found is None
+    if found != [tag.event_type]:
+        problem = "its event does not have it, or is not there; dump eventstore.Event before eventstore.EventTag"
+        raise FixtureConflict("tag", f"of the event at position {tag.position}", problem)
+    return False
+
+
 def load_snapshot(snapshot: Any, using: str) -> None:
     """Save a snapshot, unless there is one of the same version or newer.
 

@@ -226,5 +226,5 @@ class EventTag(ReadOnlyModel):
         return f"position {self.position}"
 
     def load(self, using: str) -> bool:
-        """Return whether the tag is not stored yet; the event that has it, if loaded before, has stored it."""
-        return fixtures.is_new(self, using, key=["tag", "position"], same=["event_type"])
+        """Compare the tag with its event, which has stored it; return whether it is the row of a new generation."""
+        return fixtures.load_tag(self, using)

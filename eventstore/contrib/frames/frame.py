@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _PREVIEW_ROWS: Final = 10
-_HIDDEN: Final = ("category", "event_id", "schema_version", "metadata")
+_HIDDEN: Final = ("category", "event_id", "schema_version", "metadata", "tags")
 _ATTEMPTS: Final = 3
 Fields = Iterable[str] | Mapping[str, pa.DataType] | None
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from eventstore.backends.protocol import Row
+from eventstore.codecs.metadata import TAGS_KEY, tags_of, without_tags
 from eventstore.contrib.frames.column_types import TIME, ColumnType, Misfit
 from eventstore.contrib.frames.payloads import Payloads
 from eventstore.errors import FieldMismatch
@@ -21,6 +22,7 @@ from eventstore.streams import category_of
 
 _METADATA, _RECORDED_AT = 8, 9
 _NAMES: Final = pa.dictionary(pa.int32(), pa.string())
+_TAGS: Final = pa.list_(pa.string())
 _ENVELOPE: Final = (
     pa.field("position", pa.int64(), nullable=False),
     pa.field("stream_id", _NAMES, nullable=False),
@@ -31,6 +33,7 @@ _ENVELOPE: Final = (
     pa.field("schema_version", pa.int32(), nullable=False),
     pa.field("recorded_at", TIME, nullable=False),
     pa.field("metadata", pa.string()),
+    pa.field("tags", _TAGS, nullable=False),
 )
 DATA: Final = "data"
 _OBJECTS: Final = 500
@@ -95,7 +98,7 @@ def record_batch(
         pa.array(_column(rows, EVENT_TYPE), pa.string()).dictionary_encode(),
         pa.array(_column(rows, SCHEMA_VERSION), pa.int32()),
         _times(_column(rows, _RECORDED_AT), to_time),
-        pa.array(_column(rows, _METADATA), pa.string()),
+        *_metadata_and_tags(_column(rows, _METADATA)),
     ]
     if layout.fields or layout.is_whole:
         fields = _fields(rows, layout, payloads)
@@ -129,6 +132,17 @@ def _event_ids(values: Sequence[Any]) -> pa.Array:
 def _times(values: Sequence[Any], to_time: Callable[[Any], datetime]) -> pa.Array:
     durations = [to_time(value) - _EPOCH for value in values]  # pyarrow takes six times as long to convert datetimes
     return pa.array(durations, pa.duration("us")).cast(pa.int64()).cast(TIME)
+
+
+def _metadata_and_tags(texts: Sequence[str | None]) -> tuple[pa.Array, pa.Array]:
+    """Return the metadata as it was given, and the tags, which are stored in it."""
+    metadata = list(texts)
+    tags: list[tuple[str, ...]] = [()] * len(texts)
+    for index, text in enumerate(texts):
+        if text is not None and TAGS_KEY in text:
+            tags[index] = tags_of(text)
+            metadata[index] = without_tags(text)
+    return pa.array(metadata, pa.string()), pa.array(tags, _TAGS)
 
 
 # The fields of payloads

@@ -130,7 +130,6 @@ FROM pg_class t JOIN pg_rewrite r ON r.ev_class = t.oid AND r.rulename <> '_RETU
 WHERE {_OURS} ORDER BY 1, 3
 """)
 _OPTIONS: Final = re.compile(r" WITH \(([^()]*)\)")
-_INCLUDED: Final = re.compile(r" INCLUDE \([^()]*\)")
 
 
 def place(connection: Connection, schema: str | None) -> tuple[int, str, str] | None:
@@ -154,7 +153,7 @@ def read(connection: Connection, namespace: int, schema: str, quoted_schema: str
     for query in (_TABLES, _COLUMNS, _SEQUENCES, _OWNED_SEQUENCES):
         rows += (tuple(row) for row in connection.execute(query, parameters))
     for table, kind, name, definition, state in connection.execute(_INDEXES, parameters):
-        rows.append((table, kind, name, _without_options(definition, kind) + state))
+        rows.append((table, kind, name, _without_options(definition) + state))
     for query in (_CONSTRAINTS, _TRIGGERS):
         for table, kind, name, definition in connection.execute(query, parameters):
             rows.append((table, kind, name, _without_schema(definition, quoted_schema)))
@@ -166,13 +165,12 @@ def read(connection: Connection, namespace: int, schema: str, quoted_schema: str
     }
 
 
-def _without_options(definition: str, kind: str) -> str:
+def _without_options(definition: str) -> str:
     """Leave out options that only tune, but keep the one that indexes new pages at once."""
     options = _OPTIONS.search(definition)
     is_on = options is not None and re.search(r"autosummarize='?(on|true|yes|1)\b", options.group(1))
     option = " WITH (autosummarize='on')" if is_on else ""
-    definition = _OPTIONS.sub(option, definition)
-    return _INCLUDED.sub("", definition) if kind == "key" else definition
+    return _OPTIONS.sub(option, definition)
 
 
 def _without_schema(definition: str, quoted_schema: str) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import ARRAY, BigInteger, Text
+from sqlalchemy import ARRAY, BigInteger, Text, Uuid
 from sqlalchemy.sql import ClauseElement
 
 from eventstore.statements.text import sql_text
@@ -66,7 +66,7 @@ def delete_tags(tables: Tables) -> ClauseElement:
     return sql_text(_DELETE, tables, types={"stream_id": Text, "before_version": BigInteger})
 
 
-# --- verify and repair
+# --- verify, repair and fill
 
 _MISSING: Final = (
     """
@@ -129,10 +129,21 @@ FROM {events} AS event
 CROSS JOIN LATERAL """
     + TAGS_OF_EVENT
     + """ AS own(name)
-WHERE event.metadata -> '$tags' IS NOT NULL
+WHERE event.position = any(:positions) AND event.metadata -> '$tags' IS NOT NULL
 ON CONFLICT (tag, position) DO NOTHING
 """
 )
+
+_SET: Final = """
+UPDATE {events} AS event
+SET metadata = coalesce(event.metadata, jsonb_build_object()) || jsonb_build_object('$tags', CAST(wanted.tags AS JSONB))
+FROM unnest(:positions, :event_ids, :tags_before, :tags) AS wanted(position, event_id, tags_before, tags)
+WHERE
+    event.position = wanted.position
+    AND event.event_id = wanted.event_id
+    AND coalesce(event.metadata -> '$tags', jsonb_build_array()) = CAST(wanted.tags_before AS JSONB)
+RETURNING event.position
+"""
 
 
 def missing_tags(tables: Tables) -> ClauseElement:
@@ -152,5 +163,19 @@ def delete_superfluous_tags(tables: Tables) -> ClauseElement:
 
 
 def restore_tags(tables: Tables) -> ClauseElement:
-    """Store the tags of all events that are not stored."""
-    return sql_text(_RESTORE, tables)
+    """Store the tags of the events at some positions that their metadata has and that are not stored."""
+    return sql_text(_RESTORE, tables, types={"positions": ARRAY(BigInteger)})
+
+
+def set_tags(tables: Tables) -> ClauseElement:
+    """Set the tags in the metadata of events, given as JSON arrays, if they are still those before; return positions.
+
+    History changes must be permitted.
+    """
+    types = {
+        "positions": ARRAY(BigInteger),
+        "event_ids": ARRAY(Uuid),
+        "tags_before": ARRAY(Text),
+        "tags": ARRAY(Text),
+    }
+    return sql_text(_SET, tables, types=types)

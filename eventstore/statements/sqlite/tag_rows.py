@@ -55,7 +55,7 @@ def delete_tags(tables: Tables) -> ClauseElement:
     return sql_text(_DELETE, tables)
 
 
-# --- verify and repair
+# --- verify, repair and fill
 
 _HAS_TAG: Final = f"""
         SELECT 1
@@ -95,6 +95,18 @@ _RESTORE: Final = f"""
 INSERT OR IGNORE INTO {{tags}} (position, tag, event_type)
 SELECT event.position, own.value AS tag, event.event_type
 FROM {{events}} AS event, {TAGS_OF_EVENT} AS own
+WHERE event.position IN (SELECT wanted.value FROM json_each(:positions) AS wanted)
+"""
+
+_SET: Final = f"""
+UPDATE {{events}} AS event
+SET metadata = json_set(coalesce(event.metadata, '{{{{}}}}'), '$."$tags"', json(:tags))
+WHERE
+    event.position = :at_position
+    AND event.event_id = :event_id
+    AND (SELECT json_group_array(own.value) AS tags FROM {TAGS_OF_EVENT} AS own)
+        = (SELECT json_group_array(before.value) AS tags FROM json_each(:tags_before) AS before)
+RETURNING position
 """
 
 
@@ -114,5 +126,13 @@ def delete_superfluous_tags(tables: Tables) -> ClauseElement:
 
 
 def restore_tags(tables: Tables) -> ClauseElement:
-    """Store the tags of all events that are not stored."""
+    """Store the tags of the events at some positions (JSON) that their metadata has and that are not stored."""
     return sql_text(_RESTORE, tables)
+
+
+def set_tags(tables: Tables) -> ClauseElement:
+    """Set the tags in the metadata of an event, a JSON array, if they are still those before; return its position.
+
+    History changes must be permitted.
+    """
+    return sql_text(_SET, tables)

@@ -5115,9 +5115,22 @@ JOIN LATERAL jsonb_array_elements_text(
         ELSE '[]'
         END
 ) AS own(name)
-WHERE event.metadata -> '$tags' IS NOT NULL
+WHERE event.position = any(%(positions)b::BIGINT[]) AND event.metadata -> '$tags' IS NOT NULL
 ON CONFLICT (tag, position)
 DO NOTHING;
+
+-- postgresql.tag_rows.set_tags
+UPDATE es_events AS event
+SET metadata = coalesce(event.metadata, jsonb_build_object()) || jsonb_build_object(
+    '$tags', CAST(wanted.tags AS JSONB)
+)
+FROM unnest(%(positions)b::BIGINT[], %(event_ids)b::UUID[], %(tags_before)b::TEXT[], %(tags)b::TEXT[]) AS wanted(
+    position, event_id, tags_before, tags
+)
+WHERE event.position = wanted.position
+    AND event.event_id = wanted.event_id
+    AND coalesce(event.metadata -> '$tags', jsonb_build_array()) = CAST(wanted.tags_before AS JSONB)
+RETURNING event.position;
 
 -- postgresql.transactions.transaction_id
 -- with name_of_es_checkpoints = 'es_checkpoints'

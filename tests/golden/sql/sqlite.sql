@@ -3050,7 +3050,19 @@ LIMIT :page_size;
 -- sqlite.tag_rows.restore_tags
 INSERT OR IGNORE INTO es_event_tags (position, tag, event_type)
 SELECT event.position, own.value AS tag, event.event_type
-FROM es_events AS event, json_each(event.metadata, '$."$tags"') AS own;
+FROM es_events AS event, json_each(event.metadata, '$."$tags"') AS own
+WHERE event.position IN (SELECT wanted.value FROM json_each(:positions) AS wanted);
+
+-- sqlite.tag_rows.set_tags
+UPDATE es_events AS event
+SET metadata = json_set(coalesce(event.metadata, '{}'), '$."$tags"', json(:tags))
+WHERE event.position = :at_position
+    AND event.event_id = :event_id
+    AND (
+        SELECT json_group_array(own.value) AS tags
+        FROM json_each(event.metadata, '$."$tags"') AS own
+    ) = (SELECT json_group_array(before.value) AS tags FROM json_each(:tags_before) AS before)
+RETURNING position;
 
 -- sqlite.transfer.find_stored
 SELECT

@@ -9,12 +9,13 @@ from django.db import connections
 from django.db.models import F, Func, Subquery, TextField, Value
 from django.urls import reverse
 from django.utils.formats import date_format
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.timezone import template_localtime
 
+from eventstore.codecs.metadata import pop_tags
 from eventstore.contrib.django.admin.lists import BoundedChangeList, GivenFilter, NamesFilter, ReadOnlyAdmin
-from eventstore.contrib.django.models import Event, Stream
+from eventstore.contrib.django.models import Event, EventTag, Stream
 from eventstore.contrib.django.store import get_store
 from eventstore.correlation import CAUSATION_ID, CORRELATION_ID
 from eventstore.errors import EventStoreError
@@ -45,6 +46,20 @@ class CorrelationFilter(GivenFilter):
         form = {"function": "json_extract"} if connections[queryset.db].vendor == "sqlite" else _OPERATOR
         key = Value(f"$.{CORRELATION_ID}" if "function" in form else CORRELATION_ID)
         return queryset.alias(id_=Func("metadata", key, output_field=TextField(), **form)).filter(id_=self.value())
+
+
+class TagFilter(GivenFilter):
+    """Filters by tag."""
+
+    title = "tag"
+    parameter_name = "tag"
+
+    def queryset(self, _request: Any, queryset: Any) -> Any:
+        """Return the events with the tag."""
+        if self.value() is None:
+            return queryset
+        tagged = EventTag.objects.using(queryset.db).filter(tag=self.value())
+        return queryset.filter(position__in=tagged.values("position"))
 
 
 class EventTypeFilter(NamesFilter):
@@ -96,11 +111,12 @@ class EventAdmin(ReadOnlyAdmin):
     list_display = ("position", "recorded", "event_type", "stream_link", "version")
     fields = (
         "position", "stream_link", "version", "event_type", "schema_version", "recorded", "event_id", "correlation",
-        "cause", "payload", "metadata_text",
+        "cause", "tags", "payload", "metadata_text",
     )  # fmt: skip
-    readonly_fields = ("recorded", "stream_link", "correlation", "cause", "payload", "metadata_text")
+    readonly_fields = ("recorded", "stream_link", "correlation", "cause", "tags", "payload", "metadata_text")
     list_filter = (
-        StreamFilter, CorrelationFilter, EventTypeFilter, CategoryFilter, ("recorded_at", admin.DateFieldListFilter),
+        StreamFilter, CorrelationFilter, TagFilter, EventTypeFilter, CategoryFilter,
+        ("recorded_at", admin.DateFieldListFilter),
     )  # fmt: skip
     change_form_template = "admin/eventstore/change_form.html"  # without a history, which Django keeps of changes
     ordering = ("-position",)
@@ -148,6 +164,13 @@ class EventAdmin(ReadOnlyAdmin):
         """Return the id of the event that has caused this one, as a link to it."""
         return _link_to_events(event, CAUSATION_ID, "q")
 
+    @admin.display(description="tags")
+    def tags(self, event: Any) -> str:
+        """Return the tags, each as a link to all events that have it."""
+        links = ((_link(TagFilter.parameter_name, tag), tag) for tag in pop_tags(dict(event.metadata or {})))
+        html: str = format_html_join(", ", '<a href="{}">{}</a>', links)
+        return html or "-"
+
     @admin.display(description="payload")
     def payload(self, event: Any) -> str:
         """Return the stored payload as Python code, escaped as everything here."""
@@ -161,16 +184,21 @@ class EventAdmin(ReadOnlyAdmin):
     @admin.display(description="metadata")
     def metadata_text(self, event: Any) -> str:
         """Return the metadata in the same form."""
-        return "-" if event.metadata is None else _preformatted(event.metadata)
+        metadata = dict(event.metadata or {})
+        pop_tags(metadata)
+        return _preformatted(metadata) if metadata else "-"
 
 
 def _link_to_events(event: Any, key: str, parameter: str) -> str:
     value = (event.metadata or {}).get(key)
     if not isinstance(value, str) or not value:
         return "-"
-    link = f"{reverse('admin:eventstore_event_changelist')}?{urlencode({parameter: value})}"
-    anchor: str = format_html('<a href="{}">{}</a>', link, value)
+    anchor: str = format_html('<a href="{}">{}</a>', _link(parameter, value), value)
     return anchor
+
+
+def _link(parameter: str, value: str) -> str:
+    return f"{reverse('admin:eventstore_event_changelist')}?{urlencode({parameter: value})}"
 
 
 def _preformatted(value: object) -> str:
