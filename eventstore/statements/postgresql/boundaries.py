@@ -33,6 +33,35 @@ MATCHES: Final = """
 
 OFFSET 0 prevents a join by a scan of the whole table. A plan that was made for a rare tag may serve a frequent one."""
 
+_LOCKS_ARE_HELD: Final = "current_setting('eventstore.tag_locks', true) <> ''"
+"""Whether the statement that locks tags has run in this transaction. Behind a pooler that gives each statement to
+another session, or reads to another server, it has not."""
+
+OF_THIS_LOG: Final = (
+    """CASE
+            WHEN """
+    + _LOCKS_ARE_HELD
+    + """ THEN
+                current_setting('transaction_isolation') = 'read committed'
+                AND NOT EXISTS (
+                    SELECT 1
+                    FROM item
+                    WHERE
+                        item.position > 0
+                        AND NOT EXISTS (
+                            SELECT 1
+                            FROM {events} AS event
+                            WHERE event.position = item.position AND event.event_id = item.event_id
+                            OFFSET 0
+                        )
+                )
+                AND (:generation IS NULL OR :generation = coalesce((
+                    SELECT max(tag.position) AS generation FROM {tags} AS tag WHERE tag.tag = ''
+                ), 0))
+        END"""
+)
+"""Whether the items of boundaries were read from this log, as it is now; NULL if nothing is locked."""
+
 VERDICT: Final = (
     """item AS MATERIALIZED (
         SELECT item.tags, item.types, item.pivot, item.position, item.event_id
@@ -41,22 +70,9 @@ VERDICT: Final = (
     ),
     compared AS MATERIALIZED (
         SELECT
-            current_setting('transaction_isolation') = 'read committed'
-            AND NOT EXISTS (
-                SELECT 1
-                FROM item
-                WHERE
-                    item.position > 0
-                    AND NOT EXISTS (
-                        SELECT 1
-                        FROM {events} AS event
-                        WHERE event.position = item.position AND event.event_id = item.event_id
-                        OFFSET 0
-                    )
-            )
-            AND (:generation IS NULL OR :generation = coalesce((
-                SELECT max(tag.position) AS generation FROM {tags} AS tag WHERE tag.tag = ''
-            ), 0)) AS is_current,
+            """
+    + OF_THIS_LOG
+    + """ AS is_current,
             (
                 SELECT min(change.position) AS position
                 FROM item
@@ -175,5 +191,8 @@ def read_boundary(tables: Tables) -> ClauseElement:
 
 
 def compare_boundaries(tables: Tables) -> ClauseElement:
-    """Return whether boundaries are of this log, and the position of the first event that has changed one, or NULL."""
+    """Return whether boundaries are of this log, and the position of the first event that has changed one, or NULL.
+
+    The first is NULL if no tags were locked in this transaction.
+    """
     return sql_text(_VERDICT, tables, types=VERDICT_TYPES)
