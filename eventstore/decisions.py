@@ -172,9 +172,7 @@ class Decision(Generic[State, *Arguments]):
         result = self._store.append(
             stream_id, events, expected_version=self._expected_version, metadata=metadata, condition=boundary
         )
-        return DecisionResult(
-            result.stream_id, result.version, result.position, events, attempts, token=result.token
-        )
+        return DecisionResult(result.stream_id, result.version, result.position, events, attempts, token=result.token)
 
     def join(self, target: EventStore | Session | scoped_session[Any] | Connection) -> "Decision[State, *Arguments]":
         """Return this decision inside a transaction, which must be at READ COMMITTED.

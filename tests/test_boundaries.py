@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from threading import Barrier
 from typing import Any, Final
@@ -11,10 +12,12 @@ import pytest
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.orm import Session
 
-from eventstore import ANY, NO_STREAM, EventFilter, EventStore, NewEvent, migrations
+from eventstore import ANY, NO_STREAM, Append, EventFilter, EventStore, NewEvent, migrations
 from eventstore.backends.postgresql import dialect as postgresql
 from eventstore.backends.postgresql.dialect import PostgreSQLDialect
+from eventstore.backends.protocol import Server
 from eventstore.boundaries import Boundary
+from eventstore.core.settling import Settling
 from eventstore.errors import BoundaryChanged, SchemaOutdated, TooManyTags, UnsuitableTransaction
 from eventstore.statements.postgresql.tag_locks import lock_tags
 from eventstore.testing.boundary_oracle import Courses, Decided
@@ -420,3 +423,192 @@ def test_of_16_requests_against_one_boundary_one_wins_in_each_of_60_rounds(store
                 return True
 
             assert sum(threads.map(take, range(16))) == 1
+
+
+# --- boundaries without tags
+
+UNTAGGED: Final = EventFilter(event_types=["noted"])
+
+
+def noted(*tags: str) -> NewEvent:
+    return tagged(*tags, event_type="noted")
+
+
+def test_an_append_on_a_condition_without_tags_waits_for_all_appends_under_way_and_is_refused(
+    store: EventStore, threads: ThreadPoolExecutor
+) -> None:
+    boundary = store.read_boundary(UNTAGGED, lock_all_appends=True)
+    for number, event_under_way in enumerate((noted(), noted("x"))):
+        with store.transaction() as tx:
+            first = tx.append(f"a-{number}", event_under_way, expected_version=ANY)
+            running = start_waiting(
+                threads, tx.connection, store.append, "b-1", NewEvent("n"), expected_version=ANY, condition=boundary
+            )
+        with pytest.raises(BoundaryChanged) as refused:
+            running.result()
+        assert refused.value.position == first.position
+        boundary = store.read_boundary(UNTAGGED, lock_all_appends=True)
+        assert len(boundary) == number + 1
+
+
+def test_other_appends_wait_for_one_on_a_condition_without_tags_and_readers_do_not(
+    store: EventStore, threads: ThreadPoolExecutor
+) -> None:
+    with store.transaction() as tx:
+        boundary = tx.read_boundary(UNTAGGED, lock_all_appends=True)
+        tx.append("a-1", noted(), expected_version=ANY, condition=boundary)
+        assert list(store.read_stream("a-1")) == list(store.read_all(wait_seconds=0)) == []
+        store.read_boundary(UNTAGGED, lock_all_appends=True)
+        running = [
+            start_waiting(threads, tx.connection, store.append, "b-1", NewEvent("n"), expected_version=ANY),
+            start_waiting(threads, tx.connection, store.append, "b-2", tagged("x"), expected_version=ANY),
+            start_waiting(
+                threads,
+                tx.connection,
+                store.append_many,
+                [Append(f"b-{number}", NewEvent("n"), expected_version=ANY) for number in (3, 4)],
+            ),
+        ]
+    assert len([each.result() for each in running]) == 3
+    assert next(event.stream_id for event in store.read_all()) == "a-1"
+
+
+def test_what_a_read_without_tags_has_not_seen_is_found_though_its_position_is_low(store: EventStore) -> None:
+    """The control: it is not enough to remember the highest position that was seen."""
+    store.append("a-0", noted(), expected_version=ANY)
+    with store.transaction() as tx:
+        low = tx.append("a-1", noted(), expected_version=ANY)
+        high = store.append("b-1", noted(), expected_version=ANY)
+        boundary = store.read_boundary(UNTAGGED, lock_all_appends=True)
+    assert [event.position for event in boundary] == [low.position - 1, high.position]
+    assert [(item.position, item.seen) for item in boundary.items] == [(low.position - 1, (high.position,))]
+    with pytest.raises(BoundaryChanged) as refused:
+        store.append("a-2", NewEvent("n"), expected_version=ANY, condition=boundary)
+    assert refused.value.position == low.position
+
+
+def test_a_refusal_without_tags_frees_all_appends_of_others(store: EventStore) -> None:
+    boundary = store.read_boundary(UNTAGGED, lock_all_appends=True)
+    store.append("a-1", noted(), expected_version=ANY)
+    with store.transaction() as tx:
+        with pytest.raises(BoundaryChanged):
+            tx.append("a-2", NewEvent("n"), expected_version=ANY, condition=boundary)
+        store.append("a-1", [noted(), noted("x")], expected_version=ANY)
+        tx.append("a-2", NewEvent("n"), expected_version=ANY)
+    assert store.stream_version("a-2") == 1
+
+
+def test_an_append_that_has_locked_heads_does_not_deadlock_with_one_on_a_condition_without_tags(
+    store: EventStore, threads: ThreadPoolExecutor
+) -> None:
+    """`append_many` may lock heads before it stores events; then the condition's lock waits for it, not it for that."""
+    store.append("a-1", NewEvent("n"), expected_version=ANY)
+    boundary = store.read_boundary(UNTAGGED, lock_all_appends=True)
+    with store.transaction() as tx:
+        with tx.core.execution.statement() as run:
+            tx.core.dialect.lock_heads(run, ["a-1"], create=())
+        running = start_waiting(
+            threads, tx.connection, store.append, "a-1", NewEvent("n"), expected_version=ANY, condition=boundary
+        )
+        tx.append("a-1", NewEvent("n"), expected_version=1)
+    assert running.result().version == 3
+
+
+def test_if_the_page_comes_from_another_server_nothing_counts_as_settled(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.append("a-1", [noted(), noted()], expected_version=ANY)
+    horizon = Settling.horizon
+
+    def of_another(*arguments: Any, **options: Any) -> Any:
+        return replace(horizon(*arguments, **options), server=Server(0, None, in_recovery=False))
+
+    assert store.read_boundary(UNTAGGED, lock_all_appends=True).items[0].seen == ()
+    monkeypatch.setattr(Settling, "horizon", of_another)
+    boundary = store.read_boundary(UNTAGGED, lock_all_appends=True)
+    assert (boundary.items[0].position, boundary.items[0].seen) == (0, tuple(event.position for event in boundary))
+    monkeypatch.undo()
+    store.append("a-2", noted(), expected_version=ANY, condition=boundary)
+
+
+def test_the_judge_finds_a_blind_decision_if_a_condition_without_tags_locks_nothing(
+    make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PostgreSQLDialect, "lock_all_appends", lambda *_: None)
+    store = EventStore(make_engine())
+    courses = Courses(store, seed=0)
+    boundary = store.read_boundary(UNTAGGED, lock_all_appends=True)
+    with store.transaction() as tx:
+        tx.append("a-1", noted(), expected_version=ANY)
+        blind = noted()
+        store.append("a-2", blind, expected_version=ANY, condition=boundary)
+    courses.decided.append(Decided((UNTAGGED,), frozenset(), blind.event_id))
+    with pytest.raises(AssertionError, match="decided blindly"):
+        courses.judge()
+
+
+# --- locks that are lost, or are another table's
+
+
+def test_a_refused_lock_of_all_tags_is_not_taken_for_one_that_is_held(
+    store: EventStore, threads: ThreadPoolExecutor
+) -> None:
+    with store.transaction() as tx:
+        tx.append("a-1", tagged("course:1"), expected_version=ANY)
+        with pytest.raises(TooManyTags):
+            tx.append("a-1", [tagged(f"u:{each}") for each in range(33)], expected_version=ANY)
+        tx.append("a-1", tagged("course:2"), expected_version=ANY)
+        running = start_waiting(threads, tx.connection, store.append, "a-2", tagged("course:2"), expected_version=ANY)
+    assert running.result().version == 1
+
+
+def test_who_has_locked_all_tags_of_one_schema_has_none_of_another(
+    empty_postgres_url: str, threads: ThreadPoolExecutor
+) -> None:
+    engine = create_engine(empty_postgres_url)
+    for schema in ("one", "two"):
+        migrations.upgrade(engine, schema=schema)
+    one, two = (EventStore(engine, schema=schema) for schema in ("one", "two"))
+    with engine.connect() as connection:
+        one.join(connection).append("a-1", [tagged(f"u:{each}") for each in range(33)], expected_version=ANY)
+        two.join(connection).append("a-1", tagged("course:1"), expected_version=ANY)
+
+        running = start_waiting(threads, connection, two.append, "a-2", tagged("course:1"), expected_version=ANY)
+        connection.commit()
+    assert running.result().version == 1
+    with engine.connect() as connection:
+        for store in (one, two):  # each by one lock
+            joined = store.join(connection)
+            joined.append("b-1", [tagged(f"u:{each}") for each in range(33)], expected_version=ANY)
+            joined.append("b-1", [tagged(f"v:{each}") for each in range(33)], expected_version=ANY)
+        connection.commit()
+    engine.dispose()
+
+
+def test_statements_that_do_not_share_a_transaction_store_nothing(
+    make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind a pooler that gives each statement to any session: the locks of the first are gone in the second."""
+    store = EventStore(make_engine())
+    boundary = store.read_boundary(COURSE)
+    execute = psycopg.Connection.execute
+
+    def without_transaction(connection: Any, query: Any, *arguments: Any, **options: Any) -> Any:
+        is_skipped = isinstance(query, str) and query.startswith(("BEGIN", "COMMIT"))
+        return execute(connection, "SELECT 1" if is_skipped else query, *arguments, **options)
+
+    monkeypatch.setattr(psycopg.Connection, "execute", without_transaction)
+    monkeypatch.setattr(psycopg.Connection, "pipeline", lambda _: nullcontext())
+    with pytest.raises(UnsuitableTransaction, match="lost the locks"):
+        store.append("a-1", tagged("course:1"), expected_version=ANY, condition=boundary)
+    monkeypatch.undo()
+    assert store.stream_version("a-1") == 0
+
+
+def test_boundaries_of_several_generations_are_refused(store: EventStore) -> None:
+    """As one that was read after tags were added, kept over a failover that has lost them, with one that was not."""
+    boundary = store.read_boundary(COURSE)
+    later = replace(boundary, generation=1)
+    for condition in (later, [boundary, later]):
+        with pytest.raises(BoundaryChanged, match="no longer has"):
+            store.append("a-1", tagged("course:1"), expected_version=ANY, condition=condition)

@@ -2,7 +2,8 @@
 
 Courses have a capacity that changes, students take at most three courses. Writers enrol and withdraw students, change
 capacities, audit courses without writing to them, and append without a condition; some in transactions that linger, or
-are rolled back; some with more tags than are locked one by one.
+are rolled back; some with more tags than are locked one by one. A few depend on events without tags, and lock out all
+appends.
 """
 
 import time
@@ -78,7 +79,9 @@ class Courses:
     def _write(self, random: Random, end: float) -> None:
         while time.monotonic() < end:
             course, student = f"course:{random.randrange(COURSES)}", f"student:{random.randrange(STUDENTS)}"
-            decide = random.choice([self.enrol] * 6 + [self.withdraw] * 3 + [self.resize, self.audit, self.note])
+            decide = random.choice(
+                [self.enrol] * 6 + [self.withdraw] * 3 + [self.resize, self.audit, self.note, self.remark, self.survey]
+            )
             how = random.random()
             try:
                 if how < 0.7:
@@ -137,6 +140,17 @@ class Courses:
             store.append(f"notes-{random.randrange(3)}", events, expected_version=ANY)
         else:
             store.append_many([Append(f"notes-{uuid4()}", each, expected_version=ANY) for each in events])
+
+    def remark(self, store: EventStore, _: str, student: str, random: Random) -> None:
+        """Append an event without tags."""
+        store.append(f"remarks-{random.randrange(3)}", NewEvent("remarked", student), expected_version=ANY)
+
+    def survey(self, store: EventStore, course: str, _: str, random: Random) -> Decided:
+        """Append what depends on events without tags, and on those of a course."""
+        of_all = [EventFilter(event_types=["remarked", "surveyed"]), EventFilter(categories=["remarks"]), EventFilter()]
+        queries = (random.choice(of_all), EventFilter(tags=[course], categories=["decision"]))
+        boundary = store.read_boundary(*queries, lock_all_appends=True)
+        return self.decide(store, queries, boundary, [], "surveyed")
 
     def decide(
         self,

@@ -1,7 +1,7 @@
 """PostgreSQL 14 or newer, with psycopg 3."""
 
-import re
 import json
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cached_property, lru_cache

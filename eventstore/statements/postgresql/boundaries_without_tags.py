@@ -1,4 +1,4 @@
-"""Statements that read and compare boundaries whose queries may be without tags, under a lock that keeps out all appends.
+"""Statements that read boundaries whose queries may be without tags, and compare them while all appends are locked out.
 
 No lock of tags orders the commits of their events. So such a boundary is a settled position, and the positions of the
 events that were read after it.
@@ -122,7 +122,11 @@ WITH
     + """
     ),
     seen AS MATERIALIZED (
-        SELECT item.number, coalesce(array_agg(DISTINCT found.position), CAST(ARRAY[] AS BIGINT[])) AS positions
+        SELECT
+            item.number,
+            coalesce(
+                array_agg(DISTINCT found.position) FILTER (WHERE found.position IS NOT NULL), CAST(ARRAY[] AS BIGINT[])
+            ) AS positions
         FROM item
         JOIN settled ON true
         LEFT JOIN found ON found.number = item.number AND found.position > settled.position
@@ -188,9 +192,7 @@ def read_boundary_without_tags(tables: Tables) -> ClauseElement:
     positions of all its events.
     """
     types = {"items": Text, "settled": BigInteger, "settled_id": Uuid()}
-    return sql_text(_READ, tables, types=types, columns=EVENT_COLUMNS, server=SERVER).bindparams(
-        name_of_events(tables)
-    )
+    return sql_text(_READ, tables, types=types, columns=EVENT_COLUMNS, server=SERVER).bindparams(name_of_events(tables))
 
 
 def compare_boundaries_without_tags(tables: Tables) -> ClauseElement:
