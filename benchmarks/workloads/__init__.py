@@ -9,6 +9,7 @@ from benchmarks.results import Result
 from benchmarks.workloads import (
     append_batches,
     append_one,
+    boundaries,
     delivery,
     footprint,
     frames,
@@ -59,6 +60,7 @@ WORKLOADS: Final = {
     "sqlite-writers": Workload(sqlite_writers.run, "SQLite: 8 and 32 threads", 3, 25),
     "state": Workload(state.run, "snapshot against replay; projections", 5, 30),
     "footprint": Workload(footprint.run, "bytes on disk, memory, import time", 5, 35),
+    "boundaries": Workload(boundaries.run, "appends on condition of tags; a hot tag; the table without use", 8, 150),
     "growth": Workload(growth.run, "the same work in small and large stores", 4, 20),
     "tuning": Workload(tuning.run, "what settings change", 13, 55),
 }
