@@ -1,7 +1,9 @@
 """Appends on condition, steered to the moments at which a wrong one would decide blindly, on PostgreSQL."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
 from threading import Barrier
@@ -22,7 +24,8 @@ from eventstore.errors import BoundaryChanged, SchemaOutdated, TooManyTags, Unsu
 from eventstore.statements.postgresql.tag_locks import lock_tags
 from eventstore.testing.boundary_oracle import Courses, Decided
 from tests.fix_engines import changing_history, empty
-from tests.waiting import start_waiting
+from tests.pgbouncer import PgBouncer
+from tests.waiting import start_waiting, until, wait_until_it_says
 
 pytestmark = pytest.mark.postgresql
 
@@ -292,6 +295,42 @@ def test_a_session_that_ends_between_the_two_statements_stores_nothing_and_frees
     assert store.stream_version("a-1") == 0
 
 
+KILLED: Final = """
+import sys, time
+from sqlalchemy import create_engine, event
+from eventstore import ANY, EventFilter, EventStore, NewEvent
+
+def wait_to_be_killed(_connection, _cursor, statement, *_):
+    if "pg_advisory_xact_lock" in statement:
+        print("locked", flush=True)
+        time.sleep(60)
+
+engine = create_engine(sys.argv[1])
+store = EventStore(engine)
+boundary = store.read_boundary(EventFilter(tags=["course:1"]))
+event.listen(engine, "after_cursor_execute", wait_to_be_killed)
+store.append("a-1", NewEvent("enrolled", tags=["course:1"]), expected_version=ANY, condition=boundary)
+"""
+
+
+def test_a_client_that_is_killed_between_the_two_statements_stores_nothing_and_frees_its_tags(
+    make_engine: Callable[..., Engine], threads: ThreadPoolExecutor
+) -> None:
+    store = EventStore(make_engine())
+    url = store.engine.url.render_as_string(hide_password=False)
+    boundary = store.read_boundary(COURSE)
+    with subprocess.Popen([sys.executable, "-c", KILLED, url], stdout=subprocess.PIPE, text=True) as client:
+        wait_until_it_says(client.stdout, "locked")
+        running = threads.submit(store.append, "a-2", tagged("course:1"), expected_version=ANY, condition=boundary)
+        conninfo = store.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        with psycopg.connect(conninfo, autocommit=True) as server:
+            waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            until(lambda: server.execute(waiting).fetchall(), running)
+        client.kill()
+    assert running.result().version == 1
+    assert (store.stream_version("a-1"), len(store.read_boundary(COURSE))) == (0, 1)
+
+
 def test_the_key_of_a_tag_is_what_all_clients_compute() -> None:
     """Never change this: clients of the version before would lock other keys for the same tags."""
     sql, constants = PostgreSQLDialect(schema="a").sql(lock_tags)
@@ -332,6 +371,33 @@ def test_decisions_are_right_at_each_default_level(make_engine: Callable[..., En
     courses = Courses(EventStore(make_engine(f"-c default_transaction_isolation={level}")), seed=11)
     courses.run(writers=8, seconds=1)
     courses.judge()
+    assert courses.counts["stored"] > 0
+
+
+@pytest.mark.slow
+def test_decisions_are_right_if_two_clients_name_the_schema_differently(make_engine: Callable[..., Engine]) -> None:
+    by_name = EventStore(make_engine("-c search_path=pg_catalog"), schema="public")
+    courses = Courses(EventStore(make_engine()), seed=12, others=[by_name])
+    courses.run(writers=8, seconds=1)
+    courses.judge()
+    assert courses.counts["stored"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("mode", "connections"), [("transaction", 4), ("session", 20)])
+def test_decisions_are_right_behind_pgbouncer(
+    make_engine: Callable[..., Engine], shared_postgres_url: str, mode: str, connections: int
+) -> None:
+    with PgBouncer(shared_postgres_url, mode, f"default_pool_size = {connections}") as bouncer:
+        engine = create_engine(bouncer.url(make_engine().url), pool_size=20, **bouncer.engine_options)
+        store = EventStore(engine)
+        boundary = store.read_boundary(COURSE)
+        courses = Courses(store, seed=14)
+        courses.run(writers=8, seconds=1.5)
+        courses.judge()
+        with pytest.raises(BoundaryChanged):
+            store.append("a-1", tagged("course:1"), expected_version=ANY, condition=boundary)
+        engine.dispose()
     assert courses.counts["stored"] > 0
 
 
@@ -459,7 +525,7 @@ def test_other_appends_wait_for_one_on_a_condition_without_tags_and_readers_do_n
         tx.append("a-1", noted(), expected_version=ANY, condition=boundary)
         assert list(store.read_stream("a-1")) == list(store.read_all(wait_seconds=0)) == []
         store.read_boundary(UNTAGGED, lock_all_appends=True)
-        running = [
+        running: list[Future[Any]] = [
             start_waiting(threads, tx.connection, store.append, "b-1", NewEvent("n"), expected_version=ANY),
             start_waiting(threads, tx.connection, store.append, "b-2", tagged("x"), expected_version=ANY),
             start_waiting(

@@ -53,6 +53,7 @@ class Courses:
         store: The store, without events of the types used here.
         seed: Of the random choices.
         read: Reads a boundary; replaced to see that a wrong one is caught. Defaults to None: as the store does.
+        others: Stores of the same tables, which the writers use in turn.
     """
 
     def __init__(
@@ -61,8 +62,10 @@ class Courses:
         *,
         seed: int,
         read: Callable[[EventStore, Sequence[EventFilter]], Boundary] | None = None,
+        others: Sequence[EventStore] = (),
     ) -> None:
         self._store = store
+        self._stores = (store, *others)
         self._seed = seed
         self._read = read or (lambda store, queries: store.read_boundary(*queries))
         self._lock = Lock()
@@ -74,9 +77,10 @@ class Courses:
         for course in range(COURSES):
             self._store.append(f"course-{uuid4()}", opened(course, 3), expected_version=NO_STREAM)
         with ThreadPoolExecutor(writers) as pool:
-            list(pool.map(lambda writer: self._write(Random(self._seed + writer), end), range(writers)))
+            list(pool.map(lambda writer: self._write(writer, end), range(writers)))
 
-    def _write(self, random: Random, end: float) -> None:
+    def _write(self, writer: int, end: float) -> None:
+        random, own = Random(self._seed + writer), self._stores[writer % len(self._stores)]
         while time.monotonic() < end:
             course, student = f"course:{random.randrange(COURSES)}", f"student:{random.randrange(STUDENTS)}"
             decide = random.choice(
@@ -85,9 +89,9 @@ class Courses:
             how = random.random()
             try:
                 if how < 0.7:
-                    decide(self._store, course, student, random)
+                    decide(own, course, student, random)
                     continue
-                with self._store.transaction() as tx:
+                with own.transaction() as tx:
                     before = decide(tx, course, student, random)
                     time.sleep(random.random() / 200)
                     roll_back(if_true=how > 0.85)
