@@ -22,7 +22,7 @@ class BoundaryItem:
             was none. If the boundary locks all appends, a settled position: no event can appear at or before it.
         event_id: The id of the event at that position.
         categories: The categories, of one of which its stream must be; None for all.
-        seen: The positions of the events that were read after that position, if the boundary locks all appends.
+        seen: Position and id of each event that was read after that position, if the boundary locks all appends.
     """
 
     tags: tuple[str, ...]
@@ -31,7 +31,7 @@ class BoundaryItem:
     position: int
     event_id: UUID | None
     categories: tuple[str, ...] | None = None
-    seen: tuple[int, ...] = ()
+    seen: tuple[tuple[int, UUID], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -547,7 +547,8 @@ def test_what_a_read_without_tags_has_not_seen_is_found_though_its_position_is_l
         high = store.append("b-1", noted(), expected_version=ANY)
         boundary = store.read_boundary(UNTAGGED, lock_all_appends=True)
     assert [event.position for event in boundary] == [low.position - 1, high.position]
-    assert [(item.position, item.seen) for item in boundary.items] == [(low.position - 1, (high.position,))]
+    seen = ((high.position, boundary.events[-1].event_id),)
+    assert [(item.position, item.seen) for item in boundary.items] == [(low.position - 1, seen)]
     with pytest.raises(BoundaryChanged) as refused:
         store.append("a-2", NewEvent("n"), expected_version=ANY, condition=boundary)
     assert refused.value.position == low.position
@@ -592,7 +593,8 @@ def test_if_the_page_comes_from_another_server_nothing_counts_as_settled(
     assert store.read_boundary(UNTAGGED, lock_all_appends=True).items[0].seen == ()
     monkeypatch.setattr(Settling, "horizon", of_another)
     boundary = store.read_boundary(UNTAGGED, lock_all_appends=True)
-    assert (boundary.items[0].position, boundary.items[0].seen) == (0, tuple(event.position for event in boundary))
+    assert boundary.items[0].position == 0
+    assert boundary.items[0].seen == tuple((event.position, event.event_id) for event in boundary)
     monkeypatch.undo()
     store.append("a-2", noted(), expected_version=ANY, condition=boundary)
 
@@ -611,6 +613,20 @@ def test_the_judge_finds_a_blind_decision_if_a_condition_without_tags_locks_noth
     courses.decided.append(Decided((UNTAGGED,), frozenset(), blind.event_id))
     with pytest.raises(AssertionError, match="decided blindly"):
         courses.judge()
+
+
+def test_a_boundary_without_tags_is_refused_if_another_event_stands_where_one_was_seen(store: EventStore) -> None:
+    store.append("a-0", noted(), expected_version=ANY)
+    with store.transaction() as tx:
+        tx.append("a-1", noted(), expected_version=ANY)
+        store.append("b-1", noted(), expected_version=ANY)
+        boundary = store.read_boundary(UNTAGGED, lock_all_appends=True)
+        assert len(boundary.items[0].seen) == 1
+    with changing_history(store.engine) as connection:
+        connection.execute(text("UPDATE es_events SET event_id = gen_random_uuid() WHERE stream_id = 'b-1'"))
+        connection.execute(text("UPDATE es_events SET event_type = 'other' WHERE stream_id = 'a-1'"))
+    with pytest.raises(BoundaryChanged, match="no longer has"):
+        store.append("a-2", NewEvent("n"), expected_version=ANY, condition=boundary)
 
 
 # --- locks that are lost, or are another table's

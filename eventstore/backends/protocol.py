@@ -202,7 +202,7 @@ class Condition:
 
     Attributes:
         items: A JSON array of the queries, with `tags`, `types`, `pivot`, `position` and `event_id`; and, if it locks
-            all appends, `categories` and `seen`.
+            all appends, `categories`, and the events seen, as `seen` and `seen_ids`.
         generation: How often tags were added to old events before these were read.
         locks_all_appends: Whether queries may be without tags, so that all other appends have to be kept out.
     """

@@ -12,7 +12,7 @@ from eventstore.core.core import Core
 from eventstore.core.settling import Horizon
 from eventstore.errors import UnsuitableTransaction
 from eventstore.filters import EventFilter
-from eventstore.rows.mapper import STREAM_ID, VERSION
+from eventstore.rows.mapper import EVENT_ID, POSITION, STREAM_ID, VERSION
 
 _NONE: Final = -1
 """The generation of no log: boundaries of several can't all be of this one."""
@@ -56,6 +56,7 @@ def _read_boundary_without_tags(core: Core, queries: Sequence[EventFilter]) -> B
         if horizon is not None and header.server != horizon.server:  # which may not have what is settled on the other
             header, rows = core.dialect.read_boundary_without_tags(run, asked, None)
         observed.note(events=len(rows))
+    ids = {row[POSITION]: core.dialect.to_uuid(row[EVENT_ID]) for row in rows}
     items = [
         BoundaryItem(
             tags=tuple(query.tags or ()),
@@ -64,7 +65,7 @@ def _read_boundary_without_tags(core: Core, queries: Sequence[EventFilter]) -> B
             position=header.position,
             event_id=header.event_id,
             categories=None if query.categories is None else tuple(query.categories),
-            seen=tuple(sorted(seen)),
+            seen=tuple((each, ids[each]) for each in sorted(seen)),
         )
         for query, seen in zip(queries, header.seen, strict=True)
     ]
@@ -94,12 +95,21 @@ def condition_of(boundaries: Sequence[Boundary], from_uuid: Callable[[UUID], Any
             "position": item.position,
             "event_id": None if item.event_id is None else str(from_uuid(item.event_id)),
         }
-        | ({"tags": item.tags or None, "categories": item.categories, "seen": item.seen} if locks_all_appends else {})
+        | (_of_all(item, from_uuid) if locks_all_appends else {})
         for boundary in boundaries
         for item in boundary.items
     ]
     generations = {boundary.generation for boundary in boundaries}
     return Condition(_as_json(items), generations.pop() if len(generations) == 1 else _NONE, locks_all_appends)
+
+
+def _of_all(item: BoundaryItem, from_uuid: Callable[[UUID], Any]) -> dict[str, Any]:
+    return {
+        "tags": item.tags or None,
+        "categories": item.categories,
+        "seen": [position for position, _ in item.seen],
+        "seen_ids": [str(from_uuid(event_id)) for _, event_id in item.seen],
+    }
 
 
 def _query(query: EventFilter) -> dict[str, Any]:

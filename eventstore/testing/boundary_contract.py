@@ -345,9 +345,10 @@ class BoundaryContract(ContractBase):
             tx.append("a-1", NewEvent("x"), expected_version=ANY)
             taken.append(tx.read_boundary(kinds, lock_all_appends=True))
             raise RuntimeError("stop")
-        if taken[0].items[0].position:  # on SQLite, where everything that is stored is settled
-            with pytest.raises(BoundaryChanged, match="no longer has"):
+        for _ in range(2):  # the second time another event may stand at the position
+            with pytest.raises(BoundaryChanged):
                 store.append("a-4", NewEvent("x"), expected_version=ANY, condition=taken)
+            store.append("a-1", NewEvent("x"), expected_version=ANY)
 
     def test_what_is_no_boundary_is_refused(self, store: EventStore) -> None:
         bad: list[Any] = ["x", 7, [None], EventFilter(tags=["a"]), [EventFilter(tags=["a"])]]

@@ -156,9 +156,17 @@ _COMPARE: Final = (
     """
 WITH
     item AS MATERIALIZED (
-        SELECT item.number, item.tags, item.types, item.categories, item.position, item.event_id, item.seen
+        SELECT
+            item.number, item.tags, item.types, item.categories, item.position, item.event_id, item.seen, item.seen_ids
         FROM jsonb_to_recordset(CAST(:items AS JSONB)) AS item(
-            number INTEGER, tags TEXT[], types TEXT[], categories TEXT[], position BIGINT, event_id UUID, seen BIGINT[]
+            number INTEGER,
+            tags TEXT[],
+            types TEXT[],
+            categories TEXT[],
+            position BIGINT,
+            event_id UUID,
+            seen BIGINT[],
+            seen_ids UUID[]
         )
     ),
     change AS (
@@ -175,7 +183,19 @@ WITH
 SELECT
     """
     + OF_THIS_LOG
-    + """ AS is_current,
+    + """
+        AND NOT EXISTS (
+            SELECT 1
+            FROM item
+            JOIN unnest(item.seen, item.seen_ids) AS seen(position, event_id) ON true
+            WHERE NOT EXISTS (
+                SELECT 1
+                FROM {events} AS event
+                WHERE event.position = seen.position AND event.event_id = seen.event_id
+                OFFSET 0
+            )
+            OFFSET 0
+        ) AS is_current,
     (SELECT min(change.position) AS position FROM change) AS changed
 """
 )
@@ -198,7 +218,8 @@ def read_boundary_without_tags(tables: Tables) -> ClauseElement:
 def compare_boundaries_without_tags(tables: Tables) -> ClauseElement:
     """Return whether boundaries are of this log, and the position of the first event that has changed one, or NULL.
 
-    An event has if it matches, comes after the settled position, and was not seen.
+    An event has if it matches, comes after the settled position, and was not seen. The log is another one if an event
+    that was seen is gone.
     """
     return sql_text(_COMPARE, tables, types=_TYPES)
 

@@ -56,7 +56,8 @@ _ITEMS: Final = """asked AS (
             json_extract(asked.value, '$.categories') AS categories,
             coalesce(json_extract(asked.value, '$.position'), 0) AS position,
             json_extract(asked.value, '$.event_id') AS event_id,
-            json_extract(asked.value, '$.seen') AS seen
+            json_extract(asked.value, '$.seen') AS seen,
+            json_extract(asked.value, '$.seen_ids') AS seen_ids
         FROM json_each(:items) AS asked
     ),
     item AS MATERIALIZED (
@@ -121,7 +122,16 @@ _COMPARE: Final = f"""
 WITH
     {_ITEMS}
 SELECT
-    {OF_THIS_LOG} AS is_current,
+    {OF_THIS_LOG}
+    AND NOT EXISTS (
+        SELECT 1
+        FROM item
+        CROSS JOIN json_each(item.seen) AS seen
+        CROSS JOIN json_each(item.seen_ids) AS seen_id ON seen_id.key = seen.key
+        WHERE NOT EXISTS (
+            SELECT 1 FROM es_events AS event WHERE event.position = seen.value AND event.event_id = seen_id.value
+        )
+    ) AS is_current,
     (
         SELECT min(change.position) AS position
         FROM (

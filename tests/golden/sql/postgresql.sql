@@ -1722,7 +1722,8 @@ WITH
             item.categories,
             item.position,
             item.event_id,
-            item.seen
+            item.seen,
+            item.seen_ids
         FROM jsonb_to_recordset(CAST(%(items)b::TEXT AS JSONB)) AS item(
             number INTEGER,
             tags TEXT[],
@@ -1730,7 +1731,8 @@ WITH
             categories TEXT[],
             position BIGINT,
             event_id UUID,
-            seen BIGINT[]
+            seen BIGINT[],
+            seen_ids UUID[]
         )
     ),
     change AS (
@@ -1851,7 +1853,19 @@ SELECT
                     0
                 )
         )
-            END AS is_current,
+            END
+        AND NOT EXISTS (
+            SELECT 1
+            FROM item
+            JOIN unnest(item.seen, item.seen_ids) AS seen(position, event_id) ON true
+            WHERE NOT EXISTS (
+                SELECT 1
+                FROM es_events AS event
+                WHERE event.position = seen.position AND event.event_id = seen.event_id
+                OFFSET 0
+            )
+            OFFSET 0
+        ) AS is_current,
     (SELECT min(change.position) AS position FROM change) AS changed;
 
 -- postgresql.boundaries_without_tags.lock_all_appends

@@ -1132,7 +1132,8 @@ WITH
             json_extract(asked.value, '$.categories') AS categories,
             coalesce(json_extract(asked.value, '$.position'), 0) AS position,
             json_extract(asked.value, '$.event_id') AS event_id,
-            json_extract(asked.value, '$.seen') AS seen
+            json_extract(asked.value, '$.seen') AS seen,
+            json_extract(asked.value, '$.seen_ids') AS seen_ids
         FROM json_each(:items) AS asked
     ),
     item AS MATERIALIZED (
@@ -1175,6 +1176,17 @@ SELECT
                     ),
                     0
                 )
+        )
+        AND NOT EXISTS (
+            SELECT 1
+            FROM item CROSS
+            JOIN json_each(item.seen) AS seen CROSS
+            JOIN json_each(item.seen_ids) AS seen_id ON seen_id.key = seen.key
+            WHERE NOT EXISTS (
+                SELECT 1
+                FROM es_events AS event
+                WHERE event.position = seen.value AND event.event_id = seen_id.value
+            )
         ) AS is_current,
     (
         SELECT min(change.position) AS position
@@ -1246,7 +1258,8 @@ WITH
             json_extract(asked.value, '$.categories') AS categories,
             coalesce(json_extract(asked.value, '$.position'), 0) AS position,
             json_extract(asked.value, '$.event_id') AS event_id,
-            json_extract(asked.value, '$.seen') AS seen
+            json_extract(asked.value, '$.seen') AS seen,
+            json_extract(asked.value, '$.seen_ids') AS seen_ids
         FROM json_each(:items) AS asked
     ),
     item AS MATERIALIZED (
