@@ -491,8 +491,8 @@ class EventStore:
 
         The archive commits first, then this store. If the call is interrupted between the two, or a handler of an
         inline projection fails, the events are in both; repeat the call. An archive takes the streams of one store
-        only, because it keeps positions. Do not subscribe to it, because streams are added at positions that a reader
-        may have passed.
+        only, because it keeps positions. Do not subscribe to it, and do not decide by its events without tags, because
+        streams are added at positions that a reader may have passed.
 
         Args:
             stream_id: The stream.

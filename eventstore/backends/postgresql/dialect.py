@@ -242,7 +242,8 @@ class PostgreSQLDialect:
         if isolation_level != "read committed":
             raise UnsuitableTransaction(
                 f"is at {isolation_level.upper()}, where it does not see what others have committed since it began, so "
-                "that appends of events with tags, or on a condition, would decide blindly; use READ COMMITTED"
+                "that appends of events with tags, or on a condition, would decide blindly",
+                "begin it at READ COMMITTED",
             )
         if not is_allowed:
             raise TooManyTags(MAX_LOCKED_TAGS, MAX_LOCKED_TAGS_OF_TRANSACTION)
@@ -443,8 +444,10 @@ def _check_locks(is_current: bool | None) -> None:
     """
     if is_current is None:
         raise UnsuitableTransaction(
-            "has lost the locks of its tags, as behind a pooler that sends the statements of one transaction to "
-            "several sessions, so that appends of events with tags, or on a condition, would decide blindly"
+            "has lost the locks of its tags, so that appends of events with tags, or on a condition, would decide "
+            "blindly",
+            "use no pooler that sends the statements of one transaction to several sessions or servers",
+            joined=False,
         )
 
 
