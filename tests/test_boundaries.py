@@ -19,9 +19,12 @@ from eventstore.backends.postgresql import dialect as postgresql
 from eventstore.backends.postgresql.dialect import PostgreSQLDialect
 from eventstore.backends.protocol import Server
 from eventstore.boundaries import Boundary
+from eventstore.core.loading import EventLoader
 from eventstore.core.settling import Settling
 from eventstore.errors import BoundaryChanged, SchemaOutdated, TooManyTags, UnsuitableTransaction
+from eventstore.rows.mapper import StoredEvent
 from eventstore.statements.postgresql.tag_locks import lock_tags
+from eventstore.statements.reading import read_forwards
 from eventstore.testing.boundary_oracle import Courses, Decided
 from tests.fix_engines import changing_history, empty
 from tests.pgbouncer import PgBouncer
@@ -270,6 +273,37 @@ def test_a_boundary_is_refused_after_tags_were_added_to_old_events(store: EventS
     again = store.read_boundary(COURSE)
     assert (len(again), again.generation) == (2, 1)
     store.append("a-2", tagged("x"), expected_version=ANY, condition=again)
+
+
+@pytest.mark.parametrize(
+    ("has_tags", "positions"),
+    [(True, False), (True, True), (False, False)],
+    ids=["tags", "tags, below what was read", "no tags"],
+)
+def test_an_append_on_condition_waits_for_an_import_and_is_refused(
+    store: EventStore, threads: ThreadPoolExecutor, *, positions: bool, has_tags: bool
+) -> None:
+    store.append("a-0", [NewEvent("other"), NewEvent("other")], expected_version=ANY)
+    boundary = store.read_boundary(COURSE)
+    if not has_tags:
+        boundary = store.read_boundary(EventFilter(event_types=["student-enrolled"]), lock_all_appends=True)
+    with EventStore.in_memory() as source:
+        source.append("b-1", tagged("course:1") if has_tags else tagged(), expected_version=ANY)
+        with source.core.execution.statement() as run:
+            rows = run(read_forwards, stream_id="b-1", after_version=0, up_to_version=1, page_size=1)
+        dialect = source.core.dialect
+        events = [StoredEvent.of(row, dialect.to_uuid, dialect.to_time) for row in rows]
+    first = next(store.read_all()).position
+    with changing_history(store.engine) as connection:
+        connection.execute(text("DELETE FROM es_events WHERE position = :first"), {"first": first})
+    with store.transaction() as tx, tx.core.execution.statement() as run:
+        events = [replace(each, position=first) for each in events]
+        EventLoader(tx.core, positions=positions, in_order=not positions).load(run, events)
+        running = start_waiting(
+            threads, tx.connection, store.append, "a-1", NewEvent("n"), expected_version=ANY, condition=boundary
+        )
+    with pytest.raises(BoundaryChanged):
+        running.result()
 
 
 def test_a_session_that_ends_between_the_two_statements_stores_nothing_and_frees_its_tags(
