@@ -186,6 +186,25 @@ def test_a_prepared_transaction_keeps_its_tags_locked(store: EventStore, threads
             assert running.result().version == 1
 
 
+class OwnCursor(psycopg.Cursor[Any]):
+    """As an application may have it, to observe the driver."""
+
+
+@pytest.mark.parametrize("factory", [psycopg.ClientCursor, OwnCursor])
+def test_the_cursor_class_of_the_application_changes_nothing(make_engine: Callable[..., Engine], factory: type) -> None:
+    store = EventStore(create_engine(make_engine().url, connect_args={"cursor_factory": factory}))
+    boundary = store.read_boundary(COURSE)
+    odd = NewEvent("enrolled", b"\0%s%(x)b", tags=["course:1", "a'%s\\"])
+    assert store.append("a-1", odd, expected_version=NO_STREAM, condition=boundary).version == 1
+    for condition in (boundary, [boundary, boundary]):
+        with pytest.raises(BoundaryChanged) as refused:
+            store.append("a-2", odd, expected_version=ANY, condition=condition)
+        assert refused.value.event_stream_id == "a-1"
+    (event,) = store.read_boundary(EventFilter(tags=list(odd.tags)))
+    assert (event.data, event.tags) == (odd.data, odd.tags)
+    store.engine.dispose()
+
+
 def test_a_session_can_join_and_goes_on_after_a_refusal(store: EventStore) -> None:
     boundary = store.read_boundary(COURSE)
     store.append("a-1", tagged("course:1"), expected_version=ANY)
@@ -707,13 +726,13 @@ def test_statements_that_do_not_share_a_transaction_store_nothing(
     """As behind a pooler that gives each statement to any session: the locks of the first are gone in the second."""
     store = EventStore(make_engine())
     boundary = store.read_boundary(COURSE)
-    execute = psycopg.Connection.execute
+    execute = psycopg.Cursor.execute
 
-    def without_transaction(connection: Any, query: Any, *arguments: Any, **options: Any) -> Any:
+    def without_transaction(cursor: Any, query: Any, *arguments: Any, **options: Any) -> Any:
         is_skipped = isinstance(query, str) and query.startswith(("BEGIN", "COMMIT"))
-        return execute(connection, "SELECT 1" if is_skipped else query, *arguments, **options)
+        return execute(cursor, "SELECT 1" if is_skipped else query, *arguments, **options)
 
-    monkeypatch.setattr(psycopg.Connection, "execute", without_transaction)
+    monkeypatch.setattr(psycopg.Cursor, "execute", without_transaction)
     monkeypatch.setattr(psycopg.Connection, "pipeline", lambda _: nullcontext())
     with pytest.raises(UnsuitableTransaction, match="lost the locks"):
         store.append("a-1", tagged("course:1"), expected_version=ANY, condition=boundary)
