@@ -9,6 +9,7 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, Text, Uuid
 from sqlalchemy.sql import ClauseElement
 
+from eventstore.common.validation import MAX_VERSION
 from eventstore.statements.columns import EVENT_COLUMNS
 from eventstore.statements.postgresql.boundaries import OF_THIS_LOG
 from eventstore.statements.postgresql.lock_table import exclusive_lock_of
@@ -38,9 +39,10 @@ _FOUND: Final = """
             SELECT event.position
             FROM {events} AS event
             WHERE
-                event.event_type = (wanted.name COLLATE "C")
-                AND event.position > item.position
+                (event.event_type, event.position) > (wanted.name COLLATE "C", item.position)
+                AND (event.event_type, event.position) <= (wanted.name COLLATE "C", {last})
                 AND (item.categories IS NULL OR event.category = any(item.categories))
+            ORDER BY event.event_type, event.position
             OFFSET 0
         ) AS event ON true
         UNION ALL
@@ -50,7 +52,10 @@ _FOUND: Final = """
         JOIN LATERAL (
             SELECT event.position
             FROM {events} AS event
-            WHERE event.category = (wanted.name COLLATE "C") AND event.position > item.position
+            WHERE
+                (event.category, event.position) > (wanted.name COLLATE "C", item.position)
+                AND (event.category, event.position) <= (wanted.name COLLATE "C", {last})
+            ORDER BY event.category, event.position
             OFFSET 0
         ) AS event ON true
         UNION ALL
@@ -65,6 +70,7 @@ _FOUND: Final = """
                     SELECT 1 AS one
                     FROM {tags} AS tag
                     WHERE tag.tag = (candidate.name COLLATE "C") AND tag.position > item.position
+                    ORDER BY tag.tag, tag.position
                     LIMIT 1000
                 ) AS counted
             )
@@ -74,8 +80,8 @@ _FOUND: Final = """
             SELECT tag.position
             FROM {tags} AS tag
             WHERE
-                tag.tag = (pivot.name COLLATE "C")
-                AND tag.position > item.position
+                (tag.tag, tag.position) > (pivot.name COLLATE "C", item.position)
+                AND (tag.tag, tag.position) <= (pivot.name COLLATE "C", {last})
                 AND (item.types IS NULL OR tag.event_type = any(item.types))
                 AND (
                     item.categories IS NULL
@@ -97,12 +103,13 @@ _FOUND: Final = """
                     )
                     OFFSET 0
                 )
+            ORDER BY tag.tag, tag.position
             OFFSET 0
         ) AS tag ON true"""
 """The positions after `item.position` that match each item; an event more than once if it matches several.
 
-A query is looked up by its rarest tag, else by its types, else by its categories. OFFSET 0 keeps each lookup one by an
-index, whatever the planner knows of the parameters."""
+A query is looked up by its rarest tag, else by its types, else by its categories. OFFSET 0, comparisons of whole keys,
+and their order keep each lookup one by the index of these keys, whatever the planner knows of the parameters."""
 
 _READ: Final = (
     """
@@ -212,7 +219,9 @@ def read_boundary_without_tags(tables: Tables) -> ClauseElement:
     positions of all its events.
     """
     types = {"items": Text, "settled": BigInteger, "settled_id": Uuid()}
-    return sql_text(_READ, tables, types=types, columns=EVENT_COLUMNS, server=SERVER).bindparams(name_of_events(tables))
+    return sql_text(_READ, tables, types=types, columns=EVENT_COLUMNS, server=SERVER, last=MAX_VERSION).bindparams(
+        name_of_events(tables)
+    )
 
 
 def compare_boundaries_without_tags(tables: Tables) -> ClauseElement:
@@ -221,7 +230,7 @@ def compare_boundaries_without_tags(tables: Tables) -> ClauseElement:
     An event has if it matches, comes after the settled position, and was not seen. The log is another one if an event
     that was seen is gone.
     """
-    return sql_text(_COMPARE, tables, types=_TYPES)
+    return sql_text(_COMPARE, tables, types=_TYPES, last=MAX_VERSION)
 
 
 def lock_all_appends(tables: Tables) -> ClauseElement:

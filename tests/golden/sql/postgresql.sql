@@ -905,6 +905,7 @@ WITH
                 SELECT tag.position
                 FROM es_event_tags AS tag
                 WHERE tag.tag = (item.pivot COLLATE "C")
+                    AND tag.position > item.position
                     AND (item.types IS NULL OR tag.event_type = any(item.types))
                     AND (
                         cardinality(item.tags) = 1
@@ -921,7 +922,6 @@ WITH
                                 OFFSET 0
                             )
                     )
-                    AND tag.position > item.position
                 ORDER BY tag.position
                 LIMIT 1
             ) AS change
@@ -1037,6 +1037,7 @@ WITH
                 SELECT tag.position
                 FROM es_event_tags AS tag
                 WHERE tag.tag = (item.pivot COLLATE "C")
+                    AND tag.position > item.position
                     AND (item.types IS NULL OR tag.event_type = any(item.types))
                     AND (
                         cardinality(item.tags) = 1
@@ -1053,7 +1054,6 @@ WITH
                                 OFFSET 0
                             )
                     )
-                    AND tag.position > item.position
                 ORDER BY tag.position
                 LIMIT 1
             ) AS change
@@ -1171,6 +1171,7 @@ WITH
                 SELECT tag.position
                 FROM es_event_tags AS tag
                 WHERE tag.tag = (item.pivot COLLATE "C")
+                    AND tag.position > item.position
                     AND (item.types IS NULL OR tag.event_type = any(item.types))
                     AND (
                         cardinality(item.tags) = 1
@@ -1187,7 +1188,6 @@ WITH
                                 OFFSET 0
                             )
                     )
-                    AND tag.position > item.position
                 ORDER BY tag.position
                 LIMIT 1
             ) AS change
@@ -1305,6 +1305,7 @@ WITH
                 SELECT tag.position
                 FROM es_event_tags AS tag
                 WHERE tag.tag = (item.pivot COLLATE "C")
+                    AND tag.position > item.position
                     AND (item.types IS NULL OR tag.event_type = any(item.types))
                     AND (
                         cardinality(item.tags) = 1
@@ -1321,7 +1322,6 @@ WITH
                                 OFFSET 0
                             )
                     )
-                    AND tag.position > item.position
                 ORDER BY tag.position
                 LIMIT 1
             ) AS change
@@ -1567,6 +1567,7 @@ WITH
                 SELECT tag.position
                 FROM es_event_tags AS tag
                 WHERE tag.tag = (item.pivot COLLATE "C")
+                    AND tag.position > item.position
                     AND (item.types IS NULL OR tag.event_type = any(item.types))
                     AND (
                         cardinality(item.tags) = 1
@@ -1583,7 +1584,6 @@ WITH
                                 OFFSET 0
                             )
                     )
-                    AND tag.position > item.position
                 ORDER BY tag.position
                 LIMIT 1
             ) AS change
@@ -1617,6 +1617,7 @@ WITH
                             SELECT 1 AS one
                             FROM es_event_tags AS tag
                             WHERE tag.tag = (candidate.name COLLATE "C") AND cardinality(item.tags) > 1
+                            ORDER BY tag.tag, tag.position
                             LIMIT 1000
                         ) AS counted
                     ),
@@ -1649,7 +1650,8 @@ WITH
         JOIN LATERAL (
             SELECT tag.position
             FROM es_event_tags AS tag
-            WHERE tag.tag = (item.pivot COLLATE "C")
+            WHERE tag.tag >= (item.pivot COLLATE "C")
+                AND tag.tag <= (item.pivot COLLATE "C")
                 AND (item.types IS NULL OR tag.event_type = any(item.types))
                 AND (
                     cardinality(item.tags) = 1
@@ -1666,6 +1668,7 @@ WITH
                             OFFSET 0
                         )
                 )
+            ORDER BY tag.tag, tag.position
             OFFSET 0
         ) AS found
             ON true
@@ -1757,9 +1760,12 @@ WITH
             JOIN LATERAL (
                 SELECT event.position
                 FROM es_events AS event
-                WHERE event.event_type = (wanted.name COLLATE "C")
-                    AND event.position > item.position
+                WHERE (event.event_type, event.position) > (wanted.name COLLATE "C", item.position)
+                    AND (event.event_type, event.position) <= (
+                        wanted.name COLLATE "C", 9223372036854775807
+                    )
                     AND (item.categories IS NULL OR event.category = any(item.categories))
+                ORDER BY event.event_type, event.position
                 OFFSET 0
             ) AS event
                 ON true
@@ -1770,7 +1776,11 @@ WITH
             JOIN LATERAL (
                 SELECT event.position
                 FROM es_events AS event
-                WHERE event.category = (wanted.name COLLATE "C") AND event.position > item.position
+                WHERE (event.category, event.position) > (wanted.name COLLATE "C", item.position)
+                    AND (event.category, event.position) <= (
+                        wanted.name COLLATE "C", 9223372036854775807
+                    )
+                ORDER BY event.category, event.position
                 OFFSET 0
             ) AS event
                 ON true
@@ -1786,6 +1796,7 @@ WITH
                         SELECT 1 AS one
                         FROM es_event_tags AS tag
                         WHERE tag.tag = (candidate.name COLLATE "C") AND tag.position > item.position
+                        ORDER BY tag.tag, tag.position
                         LIMIT 1000
                     ) AS counted
                 )
@@ -1795,8 +1806,8 @@ WITH
             JOIN LATERAL (
                 SELECT tag.position
                 FROM es_event_tags AS tag
-                WHERE tag.tag = (pivot.name COLLATE "C")
-                    AND tag.position > item.position
+                WHERE (tag.tag, tag.position) > (pivot.name COLLATE "C", item.position)
+                    AND (tag.tag, tag.position) <= (pivot.name COLLATE "C", 9223372036854775807)
                     AND (item.types IS NULL OR tag.event_type = any(item.types))
                     AND (
                         item.categories IS NULL
@@ -1819,6 +1830,7 @@ WITH
                         )
                         OFFSET 0
                     )
+                ORDER BY tag.tag, tag.position
                 OFFSET 0
             ) AS tag
                 ON true
@@ -1905,9 +1917,12 @@ WITH
         JOIN LATERAL (
             SELECT event.position
             FROM es_events AS event
-            WHERE event.event_type = (wanted.name COLLATE "C")
-                AND event.position > item.position
+            WHERE (event.event_type, event.position) > (wanted.name COLLATE "C", item.position)
+                AND (event.event_type, event.position) <= (
+                    wanted.name COLLATE "C", 9223372036854775807
+                )
                 AND (item.categories IS NULL OR event.category = any(item.categories))
+            ORDER BY event.event_type, event.position
             OFFSET 0
         ) AS event
             ON true
@@ -1918,7 +1933,11 @@ WITH
         JOIN LATERAL (
             SELECT event.position
             FROM es_events AS event
-            WHERE event.category = (wanted.name COLLATE "C") AND event.position > item.position
+            WHERE (event.category, event.position) > (wanted.name COLLATE "C", item.position)
+                AND (event.category, event.position) <= (
+                    wanted.name COLLATE "C", 9223372036854775807
+                )
+            ORDER BY event.category, event.position
             OFFSET 0
         ) AS event
             ON true
@@ -1934,6 +1953,7 @@ WITH
                     SELECT 1 AS one
                     FROM es_event_tags AS tag
                     WHERE tag.tag = (candidate.name COLLATE "C") AND tag.position > item.position
+                    ORDER BY tag.tag, tag.position
                     LIMIT 1000
                 ) AS counted
             )
@@ -1943,8 +1963,8 @@ WITH
         JOIN LATERAL (
             SELECT tag.position
             FROM es_event_tags AS tag
-            WHERE tag.tag = (pivot.name COLLATE "C")
-                AND tag.position > item.position
+            WHERE (tag.tag, tag.position) > (pivot.name COLLATE "C", item.position)
+                AND (tag.tag, tag.position) <= (pivot.name COLLATE "C", 9223372036854775807)
                 AND (item.types IS NULL OR tag.event_type = any(item.types))
                 AND (
                     item.categories IS NULL
@@ -1966,6 +1986,7 @@ WITH
                     )
                     OFFSET 0
                 )
+            ORDER BY tag.tag, tag.position
             OFFSET 0
         ) AS tag
             ON true
@@ -3609,6 +3630,7 @@ FROM (
                                     AND tag.position > %(after_position_0)b::BIGINT
                                     AND tag.position <= %(up_to_position)b::BIGINT
                                     AND cardinality(%(tags_0)b::TEXT[]) > 1
+                                ORDER BY tag.tag, tag.position
                                 LIMIT 1000
                             ) AS counted
                         )
@@ -3705,6 +3727,7 @@ FROM (
                                     AND tag.position > %(after_position_0)b::BIGINT
                                     AND tag.position <= %(up_to_position)b::BIGINT
                                     AND cardinality(%(tags_0)b::TEXT[]) > 1
+                                ORDER BY tag.tag, tag.position
                                 LIMIT 1000
                             ) AS counted
                         )
@@ -3802,6 +3825,7 @@ FROM (
                                     AND tag.position > %(after_position_0)b::BIGINT
                                     AND tag.position <= %(up_to_position)b::BIGINT
                                     AND cardinality(%(tags_0)b::TEXT[]) > 1
+                                ORDER BY tag.tag, tag.position
                                 LIMIT 1000
                             ) AS counted
                         )
@@ -4942,6 +4966,7 @@ FROM (
                                     AND tag.position > %(after_position_0)b::BIGINT
                                     AND tag.position <= %(up_to_position)b::BIGINT
                                     AND cardinality(%(tags_0)b::TEXT[]) > 1
+                                ORDER BY tag.tag, tag.position
                                 LIMIT 1000
                             ) AS counted
                         )
@@ -5038,6 +5063,7 @@ FROM (
                                     AND tag.position > %(after_position_0)b::BIGINT
                                     AND tag.position <= %(up_to_position)b::BIGINT
                                     AND cardinality(%(tags_0)b::TEXT[]) > 1
+                                ORDER BY tag.tag, tag.position
                                 LIMIT 1000
                             ) AS counted
                         )
@@ -5135,6 +5161,7 @@ FROM (
                                     AND tag.position > %(after_position_0)b::BIGINT
                                     AND tag.position <= %(up_to_position)b::BIGINT
                                     AND cardinality(%(tags_0)b::TEXT[]) > 1
+                                ORDER BY tag.tag, tag.position
                                 LIMIT 1000
                             ) AS counted
                         )
