@@ -7,6 +7,7 @@ from typing import Final
 from benchmarks.arrow import DRIVER, JSON, TYPED
 from benchmarks.bench import OURS, UMADB
 from benchmarks.results import Comparison, Middle, Result
+from benchmarks.workloads.boundaries import HOT, THEIRS, WITHOUT_TABLE
 from benchmarks.workloads.delivery import NOTIFIED, STRANGER
 from benchmarks.workloads.idle import CORE
 from benchmarks.workloads.looks import ALONE, TOGETHER
@@ -244,6 +245,36 @@ TARGETS: Final = (
         "≤ 2 ×",
         "A reader that comes while a look is under way shares the next one; then 20 threads wake.",
         ours=TOGETHER,
+    ),
+    *(
+        _faster(
+            f"append on condition, 2 tags, {writers} writer{'s' * (writers > 1)}, by pgbench",
+            "eventsourcing's function",
+            f"boundaries_pgbench_{writers}",
+            THEIRS,
+            times,
+            obstacle="Both wait for the disk. Writers who do not exclude each other share its flushes.",
+        )
+        for writers, times in ((1, 1), (8, 5), (16, 7))
+    ),
+    Target(
+        "decide by a tag of a million events and a cold one",
+        "two cold tags",
+        "boundaries_hot",
+        OURS,
+        2.0,
+        "≤ 2 × its time",
+        "The rarest tag of a query is found by counting up to 1,000 entries of each.",
+        ours=HOT,
+    ),
+    Target(
+        "append 1 event without tags",
+        "tables without es_event_tags",
+        "boundaries_unused",
+        WITHOUT_TABLE,
+        1.03,
+        "1.00 × within the noise",
+        "The statements are the same.",
     ),
     _grows("append 1 event, 1 million events in the store", "growth_append"),
     _grows("read a page, 1 million events in the store", "growth_page"),

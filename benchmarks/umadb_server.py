@@ -21,6 +21,7 @@ from uuid import uuid4
 import umadb
 
 from benchmarks import raw
+from benchmarks.boundaries import DATA, ENROLLED
 from benchmarks.events import METADATA
 
 VERSION: Final = version("umadb")
@@ -108,6 +109,32 @@ class UmaDB:
 
         return run
 
+    def deciding(self, writers: int, count: int) -> Callable[[], float]:
+        """Return a contestant of threads that append on condition of two queries; its time is that of an append.
+
+        The head of the log is read beforehand.
+        """
+
+        def run() -> float:
+            barrier = threading.Barrier(writers + 1)
+
+            def write() -> None:
+                head = self.client.head()
+                work = [_decision(head) for _ in range(count)]
+                barrier.wait(_TIMEOUT_SECONDS)
+                for events, condition in work:
+                    self.client.append(events, condition)
+
+            with ThreadPoolExecutor(writers) as threads:
+                running = [threads.submit(write) for _ in range(writers)]
+                barrier.wait(_TIMEOUT_SECONDS)
+                begun = time.perf_counter()
+                for each in running:
+                    each.result()
+                return (time.perf_counter() - begun) / (writers * count)
+
+        return run
+
     def _append(self, stream_id: str, events: Sequence[umadb.Event], *, checked: bool) -> None:
         if checked:
             is_new = umadb.AppendCondition(umadb.Query([umadb.QueryItem(tags=[stream_id])]))
@@ -121,3 +148,10 @@ def _new_stream(size: int) -> tuple[str, list[umadb.Event]]:
     stream_id = f"basket-{uuid4()}"
     made = raw.rows(stream_id, size)
     return stream_id, [umadb.Event(row[3], row[6], tags=[stream_id], uuid=row[2], metadata=_METADATA) for row in made]
+
+
+def _decision(head: int | None) -> tuple[list[umadb.Event], umadb.AppendCondition]:
+    """Return an event with two tags, and the condition that no event after the head matches one of two queries."""
+    course, student = f"course:{uuid4()}", f"student:{uuid4()}"
+    query = umadb.Query([umadb.QueryItem(tags=[course]), umadb.QueryItem(types=[ENROLLED], tags=[student])])
+    return [umadb.Event(ENROLLED, DATA, tags=[course, student])], umadb.AppendCondition(query, after=head)

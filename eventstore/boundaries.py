@@ -14,19 +14,24 @@ class BoundaryItem:
     """One of the queries of a boundary, and how far it was read.
 
     Attributes:
-        tags: The tags that an event must all have to match.
+        tags: The tags that an event must all have to match. Empty only if the boundary locks all appends.
         event_types: The event types, as they are stored, one of which it must have; None for all.
-        pivot: One of the tags. Whoever adds an event that matches adds one with this tag.
+        pivot: One of the tags. Whoever adds an event that matches adds one with this tag. None if the boundary locks
+            all appends.
         position: The position of the last event with that tag, matching or not, in the snapshot of the read; 0 if there
-            was none.
-        event_id: The id of that event.
+            was none. If the boundary locks all appends, a settled position: no event can appear at or before it.
+        event_id: The id of the event at that position.
+        categories: The categories, of one of which its stream must be; None for all.
+        seen: Position and id of each event that was read after that position, if the boundary locks all appends.
     """
 
     tags: tuple[str, ...]
     event_types: tuple[str, ...] | None
-    pivot: str
+    pivot: str | None
     position: int
     event_id: UUID | None
+    categories: tuple[str, ...] | None = None
+    seen: tuple[tuple[int, UUID], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +47,14 @@ class Boundary:
         items: Its queries, and how far each was read.
         generation: How often tags were added to old events before it was read.
         events: The events, in order of position.
+        locks_all_appends: Whether an append on this condition locks out all other appends, because its queries may have
+            no tags.
     """
 
     items: tuple[BoundaryItem, ...] = field(repr=False)
     generation: int
     events: tuple[RecordedEvent, ...] = field(repr=False)
+    locks_all_appends: bool = False
 
     def __iter__(self) -> Iterator[RecordedEvent]:
         return iter(self.events)
@@ -55,8 +63,12 @@ class Boundary:
         return len(self.events)
 
 
-def check_queries(filters: Iterable[EventFilter]) -> tuple[EventFilter, ...]:
+def check_queries(filters: Iterable[EventFilter], *, lock_all_appends: bool) -> tuple[EventFilter, ...]:
     """Return the queries of a boundary, each once.
+
+    Args:
+        filters: The queries.
+        lock_all_appends: Whether they may be without tags, and have categories.
 
     Raises:
         InvalidFilter: There are none, or more than 100, or one has no tags, or fields that boundaries can't have.
@@ -66,11 +78,17 @@ def check_queries(filters: Iterable[EventFilter]) -> tuple[EventFilter, ...]:
         if not isinstance(query, EventFilter):
             msg = f"a query of a boundary must be an EventFilter, not {type(query).__name__}"
             raise InvalidFilter(msg)
-        if query.tags is None:
-            msg = "a query of a boundary must name a tag: EventFilter(tags=[…])"
+        if query.stream_ids is not None or query.after_position:
+            msg = (
+                "a query of a boundary has no stream ids and no position; for a decision about one stream, pass its "
+                "version as expected_version"
+            )
             raise InvalidFilter(msg)
-        if query.categories is not None or query.stream_ids is not None or query.after_position:
-            msg = "a query of a boundary has tags and event types only, not categories, stream ids or a position"
+        if not lock_all_appends and (query.tags is None or query.categories is not None):
+            msg = (
+                "a query of a boundary must name a tag, and no categories: EventFilter(tags=[…]); or pass "
+                "lock_all_appends=True, so that the append keeps out all other appends, to any stream"
+            )
             raise InvalidFilter(msg)
     if not queries:
         raise InvalidFilter("a boundary needs at least one query, such as EventFilter(tags=[…])")

@@ -1,13 +1,13 @@
 """Decisions: what to read, how to fold it, and what to append, where no single stream has all that a rule is about."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVarTuple
 
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session, scoped_session
 
-from eventstore.common.validation import check_function, check_number, check_seconds
+from eventstore.common.validation import check_flag, check_function, check_number, check_seconds
 from eventstore.errors import InvalidInput
 from eventstore.events import RecordedEvent, uuid7
 from eventstore.filters import EventFilter
@@ -17,6 +17,7 @@ from eventstore.repository.retrying import ATTEMPTS, BACKOFF_SECONDS, retry
 from eventstore.repository.states import State
 from eventstore.store import EventStore
 from eventstore.streams import ANY, ExpectedVersion
+from eventstore.tokens import PositionToken
 
 Arguments = TypeVarTuple("Arguments")
 
@@ -31,6 +32,7 @@ class DecisionResult:
         position: The position of the last of the events in the global order; 0 likewise.
         events: The appended events; empty likewise.
         attempts: How often it was decided.
+        token: The token of the last of the events, for `EventStore.wait_for`; None likewise.
     """
 
     stream_id: str | None
@@ -38,6 +40,7 @@ class DecisionResult:
     position: int
     events: tuple[Any, ...]
     attempts: int = 1
+    token: PositionToken | None = field(default=None, kw_only=True, repr=False)
 
 
 class Decision(Generic[State, *Arguments]):
@@ -50,7 +53,8 @@ class Decision(Generic[State, *Arguments]):
 
     Args:
         store: The application's store, or a joined one.
-        queries: Returns the queries: filters with tags, and with event types if you like.
+        queries: Returns the queries: filters with tags, and with event types if you like; any other filters only with
+            `lock_all_appends`.
         initial: Makes the state before the first event, a new object each time; usually a class.
         evolve: Takes a state and the next event, a `RecordedEvent`, and returns the state after it, as for
             `Repository`. Events of all queries come in one order, each once.
@@ -60,6 +64,8 @@ class Decision(Generic[State, *Arguments]):
         expected_version: The version that the stream must have, as for `EventStore.append`. Defaults to `ANY`.
         attempts: How often `execute` decides at most if there are conflicts with other writers, from 1.
         backoff_seconds: How long it waits at most before the second attempt; see `retry_conflicts`.
+        lock_all_appends: As for `EventStore.read_boundary`: whether queries may be without tags, at the price that each
+            append of this decision locks out all others. Defaults to False.
 
     Raises:
         InvalidInput: An argument is not valid.
@@ -92,6 +98,7 @@ class Decision(Generic[State, *Arguments]):
         expected_version: ExpectedVersion = ANY,
         attempts: int = ATTEMPTS,
         backoff_seconds: float = BACKOFF_SECONDS,
+        lock_all_appends: bool = False,
     ) -> None:
         if not isinstance(store, EventStore):
             msg = f"store must be an EventStore, not {type(store).__name__}"
@@ -109,6 +116,7 @@ class Decision(Generic[State, *Arguments]):
         self._expected_version = expected_version
         self._attempts = check_number("attempts", attempts, minimum=1)
         self._backoff_seconds = check_seconds("backoff_seconds", backoff_seconds)
+        self._lock_all_appends = check_flag("lock_all_appends", lock_all_appends)
 
     @property
     def store(self) -> EventStore:
@@ -149,7 +157,8 @@ class Decision(Generic[State, *Arguments]):
     def _attempt(
         self, arguments: tuple[*Arguments], metadata: Mapping[str, Any] | None, attempts: int
     ) -> DecisionResult:
-        boundary = self._store.read_boundary(*_listed(self._queries(*arguments)))
+        queries = _listed(self._queries(*arguments))
+        boundary = self._store.read_boundary(*queries, lock_all_appends=self._lock_all_appends)
         state = first = self._initial()
         for event in boundary:
             state = self._evolve(state, event)
@@ -163,7 +172,7 @@ class Decision(Generic[State, *Arguments]):
         result = self._store.append(
             stream_id, events, expected_version=self._expected_version, metadata=metadata, condition=boundary
         )
-        return DecisionResult(result.stream_id, result.version, result.position, events, attempts)
+        return DecisionResult(result.stream_id, result.version, result.position, events, attempts, token=result.token)
 
     def join(self, target: EventStore | Session | scoped_session[Any] | Connection) -> "Decision[State, *Arguments]":
         """Return this decision inside a transaction, which must be at READ COMMITTED.

@@ -1003,15 +1003,17 @@ class GlobalOrderError(EventStoreError):
 
 
 class UnsuitableTransaction(GlobalOrderError):
-    """A joined transaction in which the store can't determine which events are settled.
+    """A transaction in which the store can't determine which events are settled, or whether a condition holds.
 
     Attributes:
         reason: Why it is unsuitable.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(
+        self, reason: str, remedy: str = "read with the store itself, outside the transaction", *, joined: bool = True
+    ) -> None:
         self.reason = reason
-        super().__init__(f"the joined transaction {reason}; read with the store itself, outside the transaction")
+        super().__init__(f"the {'joined ' * joined}transaction {reason}; {remedy}")
 
 
 class PositionCacheEnabled(GlobalOrderError):

@@ -491,8 +491,8 @@ class EventStore:
 
         The archive commits first, then this store. If the call is interrupted between the two, or a handler of an
         inline projection fails, the events are in both; repeat the call. An archive takes the streams of one store
-        only, because it keeps positions. Do not subscribe to it, because streams are added at positions that a reader
-        may have passed.
+        only, because it keeps positions. Do not subscribe to it, and do not decide by its events without tags, because
+        streams are added at positions that a reader may have passed.
 
         Args:
             stream_id: The stream.
@@ -749,7 +749,7 @@ class EventStore:
             upcast=upcast,
         )
 
-    def read_boundary(self, *queries: EventFilter) -> Boundary:
+    def read_boundary(self, *queries: EventFilter, lock_all_appends: bool = False) -> Boundary:
         """Read the events that a decision depends on, to append on condition that there are no more of them.
 
         All of them are read in one query, which sees what is committed, and held in memory. No lock is taken. It also
@@ -758,6 +758,11 @@ class EventStore:
         Args:
             queries: Filters with tags, and with event types if you like, by their stored names. Events that match at
                 least one of them are read, each once. At least one query, at most 100.
+            lock_all_appends: Whether queries may be without tags, and have categories: `EventFilter(event_types=[…])`,
+                or `EventFilter()` for every event. The append on this condition then locks out all other appends, to
+                any stream, with tags or without, until its transaction ends: it waits for all that are under way, and
+                all others wait for it. It should be the first of its transaction, and on PostgreSQL it needs the right
+                to DELETE from es_streams. Reading still locks nothing.
 
         Returns:
             The events, in order of position, as an iterable value. Pass it to `append` as the condition.
@@ -766,6 +771,7 @@ class EventStore:
             InvalidFilter: A query has no tags, or restricts more than tags and event types.
             DecodingError: An event can't be read, or does not fit its class.
             SchemaOutdated: The tables are older than `es_0009`.
+            InvalidInput: `lock_all_appends` is neither True nor False.
 
         Example:
             ```python
@@ -774,7 +780,7 @@ class EventStore:
                 store.append("enrolment-1", enrolled, expected_version=NO_STREAM, condition=boundary)
             ```
         """
-        return read_boundary(self._core, queries)
+        return read_boundary(self._core, queries, lock_all_appends=lock_all_appends)
 
     def settled_position(self) -> int:
         """Return a settled position: no event can appear at or before it any more. 0 if there is none.

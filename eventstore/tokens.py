@@ -66,7 +66,7 @@ class PositionToken:
 
 
 class HasToken(Protocol):
-    """What has the token of an event: an `AppendResult`, a `SaveResult`, a `RecordedEvent`."""
+    """What has the token of an event: an `AppendResult`, a `SaveResult`, a `DecisionResult`, a `RecordedEvent`."""
 
     @property
     def token(self) -> PositionToken | None:

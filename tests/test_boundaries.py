@@ -1,7 +1,10 @@
 """Appends on condition, steered to the moments at which a wrong one would decide blindly, on PostgreSQL."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from threading import Barrier
 from typing import Any, Final
@@ -11,15 +14,21 @@ import pytest
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.orm import Session
 
-from eventstore import ANY, NO_STREAM, EventFilter, EventStore, NewEvent, migrations
+from eventstore import ANY, NO_STREAM, Append, EventFilter, EventStore, NewEvent, migrations
 from eventstore.backends.postgresql import dialect as postgresql
 from eventstore.backends.postgresql.dialect import PostgreSQLDialect
+from eventstore.backends.protocol import Server
 from eventstore.boundaries import Boundary
+from eventstore.core.loading import EventLoader
+from eventstore.core.settling import Settling
 from eventstore.errors import BoundaryChanged, SchemaOutdated, TooManyTags, UnsuitableTransaction
+from eventstore.rows.mapper import StoredEvent
 from eventstore.statements.postgresql.tag_locks import lock_tags
+from eventstore.statements.reading import read_forwards
 from eventstore.testing.boundary_oracle import Courses, Decided
 from tests.fix_engines import changing_history, empty
-from tests.waiting import start_waiting
+from tests.pgbouncer import PgBouncer
+from tests.waiting import start_waiting, until, wait_until_it_says
 
 pytestmark = pytest.mark.postgresql
 
@@ -177,6 +186,25 @@ def test_a_prepared_transaction_keeps_its_tags_locked(store: EventStore, threads
             assert running.result().version == 1
 
 
+class OwnCursor(psycopg.Cursor[Any]):
+    """As an application may have it, to observe the driver."""
+
+
+@pytest.mark.parametrize("factory", [psycopg.ClientCursor, OwnCursor])
+def test_the_cursor_class_of_the_application_changes_nothing(make_engine: Callable[..., Engine], factory: type) -> None:
+    store = EventStore(create_engine(make_engine().url, connect_args={"cursor_factory": factory}))
+    boundary = store.read_boundary(COURSE)
+    odd = NewEvent("enrolled", b"\0%s%(x)b", tags=["course:1", "a'%s\\"])
+    assert store.append("a-1", odd, expected_version=NO_STREAM, condition=boundary).version == 1
+    for condition in (boundary, [boundary, boundary]):
+        with pytest.raises(BoundaryChanged) as refused:
+            store.append("a-2", odd, expected_version=ANY, condition=condition)
+        assert refused.value.event_stream_id == "a-1"
+    (event,) = store.read_boundary(EventFilter(tags=list(odd.tags)))
+    assert (event.data, event.tags) == (odd.data, odd.tags)
+    store.engine.dispose()
+
+
 def test_a_session_can_join_and_goes_on_after_a_refusal(store: EventStore) -> None:
     boundary = store.read_boundary(COURSE)
     store.append("a-1", tagged("course:1"), expected_version=ANY)
@@ -267,6 +295,37 @@ def test_a_boundary_is_refused_after_tags_were_added_to_old_events(store: EventS
     store.append("a-2", tagged("x"), expected_version=ANY, condition=again)
 
 
+@pytest.mark.parametrize(
+    ("has_tags", "positions"),
+    [(True, False), (True, True), (False, False)],
+    ids=["tags", "tags, below what was read", "no tags"],
+)
+def test_an_append_on_condition_waits_for_an_import_and_is_refused(
+    store: EventStore, threads: ThreadPoolExecutor, *, positions: bool, has_tags: bool
+) -> None:
+    store.append("a-0", [NewEvent("other"), NewEvent("other")], expected_version=ANY)
+    boundary = store.read_boundary(COURSE)
+    if not has_tags:
+        boundary = store.read_boundary(EventFilter(event_types=["student-enrolled"]), lock_all_appends=True)
+    with EventStore.in_memory() as source:
+        source.append("b-1", tagged("course:1") if has_tags else tagged(), expected_version=ANY)
+        with source.core.execution.statement() as run:
+            rows = run(read_forwards, stream_id="b-1", after_version=0, up_to_version=1, page_size=1)
+        dialect = source.core.dialect
+        events = [StoredEvent.of(row, dialect.to_uuid, dialect.to_time) for row in rows]
+    first = next(store.read_all()).position
+    with changing_history(store.engine) as connection:
+        connection.execute(text("DELETE FROM es_events WHERE position = :first"), {"first": first})
+    with store.transaction() as tx, tx.core.execution.statement() as run:
+        events = [replace(each, position=first) for each in events]
+        EventLoader(tx.core, positions=positions, in_order=not positions).load(run, events)
+        running = start_waiting(
+            threads, tx.connection, store.append, "a-1", NewEvent("n"), expected_version=ANY, condition=boundary
+        )
+    with pytest.raises(BoundaryChanged):
+        running.result()
+
+
 def test_a_session_that_ends_between_the_two_statements_stores_nothing_and_frees_its_tags(
     store: EventStore, make_engine: Callable[..., Engine]
 ) -> None:
@@ -288,6 +347,42 @@ def test_a_session_that_ends_between_the_two_statements_stores_nothing_and_frees
     assert locks == [2]
     assert store.append("a-2", tagged("course:1"), expected_version=ANY, condition=boundary).version == 1
     assert store.stream_version("a-1") == 0
+
+
+KILLED: Final = """
+import sys, time
+from sqlalchemy import create_engine, event
+from eventstore import ANY, EventFilter, EventStore, NewEvent
+
+def wait_to_be_killed(_connection, _cursor, statement, *_):
+    if "pg_advisory_xact_lock" in statement:
+        print("locked", flush=True)
+        time.sleep(60)
+
+engine = create_engine(sys.argv[1])
+store = EventStore(engine)
+boundary = store.read_boundary(EventFilter(tags=["course:1"]))
+event.listen(engine, "after_cursor_execute", wait_to_be_killed)
+store.append("a-1", NewEvent("enrolled", tags=["course:1"]), expected_version=ANY, condition=boundary)
+"""
+
+
+def test_a_client_that_is_killed_between_the_two_statements_stores_nothing_and_frees_its_tags(
+    make_engine: Callable[..., Engine], threads: ThreadPoolExecutor
+) -> None:
+    store = EventStore(make_engine())
+    url = store.engine.url.render_as_string(hide_password=False)
+    boundary = store.read_boundary(COURSE)
+    with subprocess.Popen([sys.executable, "-c", KILLED, url], stdout=subprocess.PIPE, text=True) as client:
+        wait_until_it_says(client.stdout, "locked")
+        running = threads.submit(store.append, "a-2", tagged("course:1"), expected_version=ANY, condition=boundary)
+        conninfo = store.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        with psycopg.connect(conninfo, autocommit=True) as server:
+            waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            until(lambda: server.execute(waiting).fetchall(), running)
+        client.kill()
+    assert running.result().version == 1
+    assert (store.stream_version("a-1"), len(store.read_boundary(COURSE))) == (0, 1)
 
 
 def test_the_key_of_a_tag_is_what_all_clients_compute() -> None:
@@ -334,6 +429,32 @@ def test_decisions_are_right_at_each_default_level(make_engine: Callable[..., En
 
 
 @pytest.mark.slow
+def test_decisions_are_right_if_two_clients_name_the_schema_differently(make_engine: Callable[..., Engine]) -> None:
+    by_name = EventStore(make_engine("-c search_path=pg_catalog"), schema="public")
+    courses = Courses(EventStore(make_engine()), seed=12, others=[by_name])
+    courses.run(writers=8, seconds=1)
+    courses.judge()
+    assert courses.counts["stored"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("mode", "connections"), [("transaction", 4), ("session", 20)])
+def test_decisions_are_right_behind_pgbouncer(
+    make_engine: Callable[..., Engine], shared_postgres_url: str, mode: str, connections: int
+) -> None:
+    with PgBouncer(shared_postgres_url, mode, f"default_pool_size = {connections}") as bouncer:
+        engine = create_engine(bouncer.url(make_engine().url), pool_size=20, **bouncer.engine_options)
+        store = EventStore(engine)
+        boundary = store.read_boundary(COURSE)
+        courses = Courses(store, seed=14)
+        courses.run(writers=8, seconds=1.5)
+        courses.judge()
+        with pytest.raises(BoundaryChanged):
+            store.append("a-1", tagged("course:1"), expected_version=ANY, condition=boundary)
+        engine.dispose()
+    assert courses.counts["stored"] > 0
+
+
 def test_decisions_are_right_if_many_tags_have_the_same_key(
     make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -423,3 +544,208 @@ def test_of_16_requests_against_one_boundary_one_wins_in_each_of_60_rounds(store
                 return True
 
             assert sum(threads.map(take, range(16))) == 1
+
+
+# --- boundaries without tags
+
+UNTAGGED: Final = EventFilter(event_types=["noted"])
+
+
+def noted(*tags: str) -> NewEvent:
+    return tagged(*tags, event_type="noted")
+
+
+def test_an_append_on_a_condition_without_tags_waits_for_all_appends_under_way_and_is_refused(
+    store: EventStore, threads: ThreadPoolExecutor
+) -> None:
+    boundary = store.read_boundary(UNTAGGED, lock_all_appends=True)
+    for number, event_under_way in enumerate((noted(), noted("x"))):
+        with store.transaction() as tx:
+            first = tx.append(f"a-{number}", event_under_way, expected_version=ANY)
+            running = start_waiting(
+                threads, tx.connection, store.append, "b-1", NewEvent("n"), expected_version=ANY, condition=boundary
+            )
+        with pytest.raises(BoundaryChanged) as refused:
+            running.result()
+        assert refused.value.position == first.position
+        boundary = store.read_boundary(UNTAGGED, lock_all_appends=True)
+        assert len(boundary) == number + 1
+
+
+def test_other_appends_wait_for_one_on_a_condition_without_tags_and_readers_do_not(
+    store: EventStore, threads: ThreadPoolExecutor
+) -> None:
+    with store.transaction() as tx:
+        boundary = tx.read_boundary(UNTAGGED, lock_all_appends=True)
+        tx.append("a-1", noted(), expected_version=ANY, condition=boundary)
+        assert list(store.read_stream("a-1")) == list(store.read_all(wait_seconds=0)) == []
+        store.read_boundary(UNTAGGED, lock_all_appends=True)
+        running: list[Future[Any]] = [
+            start_waiting(threads, tx.connection, store.append, "b-1", NewEvent("n"), expected_version=ANY),
+            start_waiting(threads, tx.connection, store.append, "b-2", tagged("x"), expected_version=ANY),
+            start_waiting(
+                threads,
+                tx.connection,
+                store.append_many,
+                [Append(f"b-{number}", NewEvent("n"), expected_version=ANY) for number in (3, 4)],
+            ),
+        ]
+    assert len([each.result() for each in running]) == 3
+    assert next(event.stream_id for event in store.read_all()) == "a-1"
+
+
+def test_what_a_read_without_tags_has_not_seen_is_found_though_its_position_is_low(store: EventStore) -> None:
+    """The control: it is not enough to remember the highest position that was seen."""
+    store.append("a-0", noted(), expected_version=ANY)
+    with store.transaction() as tx:
+        low = tx.append("a-1", noted(), expected_version=ANY)
+        high = store.append("b-1", noted(), expected_version=ANY)
+        boundary = store.read_boundary(UNTAGGED, lock_all_appends=True)
+    assert [event.position for event in boundary] == [low.position - 1, high.position]
+    seen = ((high.position, boundary.events[-1].event_id),)
+    assert [(item.position, item.seen) for item in boundary.items] == [(low.position - 1, seen)]
+    with pytest.raises(BoundaryChanged) as refused:
+        store.append("a-2", NewEvent("n"), expected_version=ANY, condition=boundary)
+    assert refused.value.position == low.position
+
+
+def test_a_refusal_without_tags_frees_all_appends_of_others(store: EventStore) -> None:
+    boundary = store.read_boundary(UNTAGGED, lock_all_appends=True)
+    store.append("a-1", noted(), expected_version=ANY)
+    with store.transaction() as tx:
+        with pytest.raises(BoundaryChanged):
+            tx.append("a-2", NewEvent("n"), expected_version=ANY, condition=boundary)
+        store.append("a-1", [noted(), noted("x")], expected_version=ANY)
+        tx.append("a-2", NewEvent("n"), expected_version=ANY)
+    assert store.stream_version("a-2") == 1
+
+
+def test_an_append_that_has_locked_heads_does_not_deadlock_with_one_on_a_condition_without_tags(
+    store: EventStore, threads: ThreadPoolExecutor
+) -> None:
+    """`append_many` may lock heads before it stores events; then the condition's lock waits for it, not it for that."""
+    store.append("a-1", NewEvent("n"), expected_version=ANY)
+    boundary = store.read_boundary(UNTAGGED, lock_all_appends=True)
+    with store.transaction() as tx:
+        with tx.core.execution.statement() as run:
+            tx.core.dialect.lock_heads(run, ["a-1"], create=())
+        running = start_waiting(
+            threads, tx.connection, store.append, "a-1", NewEvent("n"), expected_version=ANY, condition=boundary
+        )
+        tx.append("a-1", NewEvent("n"), expected_version=1)
+    assert running.result().version == 3
+
+
+def test_if_the_page_comes_from_another_server_nothing_counts_as_settled(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.append("a-1", [noted(), noted()], expected_version=ANY)
+    horizon = Settling.horizon
+
+    def of_another(*arguments: Any, **options: Any) -> Any:
+        return replace(horizon(*arguments, **options), server=Server(0, None, in_recovery=False))
+
+    assert store.read_boundary(UNTAGGED, lock_all_appends=True).items[0].seen == ()
+    monkeypatch.setattr(Settling, "horizon", of_another)
+    boundary = store.read_boundary(UNTAGGED, lock_all_appends=True)
+    assert boundary.items[0].position == 0
+    assert boundary.items[0].seen == tuple((event.position, event.event_id) for event in boundary)
+    monkeypatch.undo()
+    store.append("a-2", noted(), expected_version=ANY, condition=boundary)
+
+
+def test_the_judge_finds_a_blind_decision_if_a_condition_without_tags_locks_nothing(
+    make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PostgreSQLDialect, "lock_all_appends", lambda *_: None)
+    store = EventStore(make_engine())
+    courses = Courses(store, seed=0)
+    boundary = store.read_boundary(UNTAGGED, lock_all_appends=True)
+    with store.transaction() as tx:
+        tx.append("a-1", noted(), expected_version=ANY)
+        blind = noted()
+        store.append("a-2", blind, expected_version=ANY, condition=boundary)
+    courses.decided.append(Decided((UNTAGGED,), frozenset(), blind.event_id))
+    with pytest.raises(AssertionError, match="decided blindly"):
+        courses.judge()
+
+
+def test_a_boundary_without_tags_is_refused_if_another_event_stands_where_one_was_seen(store: EventStore) -> None:
+    store.append("a-0", noted(), expected_version=ANY)
+    with store.transaction() as tx:
+        tx.append("a-1", noted(), expected_version=ANY)
+        store.append("b-1", noted(), expected_version=ANY)
+        boundary = store.read_boundary(UNTAGGED, lock_all_appends=True)
+        assert len(boundary.items[0].seen) == 1
+    with changing_history(store.engine) as connection:
+        connection.execute(text("UPDATE es_events SET event_id = gen_random_uuid() WHERE stream_id = 'b-1'"))
+        connection.execute(text("UPDATE es_events SET event_type = 'other' WHERE stream_id = 'a-1'"))
+    with pytest.raises(BoundaryChanged, match="no longer has"):
+        store.append("a-2", NewEvent("n"), expected_version=ANY, condition=boundary)
+
+
+# --- locks that are lost, or are another table's
+
+
+def test_a_refused_lock_of_all_tags_is_not_taken_for_one_that_is_held(
+    store: EventStore, threads: ThreadPoolExecutor
+) -> None:
+    with store.transaction() as tx:
+        tx.append("a-1", tagged("course:1"), expected_version=ANY)
+        with pytest.raises(TooManyTags):
+            tx.append("a-1", [tagged(f"u:{each}") for each in range(33)], expected_version=ANY)
+        tx.append("a-1", tagged("course:2"), expected_version=ANY)
+        running = start_waiting(threads, tx.connection, store.append, "a-2", tagged("course:2"), expected_version=ANY)
+    assert running.result().version == 1
+
+
+def test_who_has_locked_all_tags_of_one_schema_has_none_of_another(
+    empty_postgres_url: str, threads: ThreadPoolExecutor
+) -> None:
+    engine = create_engine(empty_postgres_url)
+    for schema in ("one", "two"):
+        migrations.upgrade(engine, schema=schema)
+    one, two = (EventStore(engine, schema=schema) for schema in ("one", "two"))
+    with engine.connect() as connection:
+        one.join(connection).append("a-1", [tagged(f"u:{each}") for each in range(33)], expected_version=ANY)
+        two.join(connection).append("a-1", tagged("course:1"), expected_version=ANY)
+
+        running = start_waiting(threads, connection, two.append, "a-2", tagged("course:1"), expected_version=ANY)
+        connection.commit()
+    assert running.result().version == 1
+    with engine.connect() as connection:
+        for store in (one, two):  # each by one lock
+            joined = store.join(connection)
+            joined.append("b-1", [tagged(f"u:{each}") for each in range(33)], expected_version=ANY)
+            joined.append("b-1", [tagged(f"v:{each}") for each in range(33)], expected_version=ANY)
+        connection.commit()
+    engine.dispose()
+
+
+def test_statements_that_do_not_share_a_transaction_store_nothing(
+    make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind a pooler that gives each statement to any session: the locks of the first are gone in the second."""
+    store = EventStore(make_engine())
+    boundary = store.read_boundary(COURSE)
+    execute = psycopg.Cursor.execute
+
+    def without_transaction(cursor: Any, query: Any, *arguments: Any, **options: Any) -> Any:
+        is_skipped = isinstance(query, str) and query.startswith(("BEGIN", "COMMIT"))
+        return execute(cursor, "SELECT 1" if is_skipped else query, *arguments, **options)
+
+    monkeypatch.setattr(psycopg.Cursor, "execute", without_transaction)
+    monkeypatch.setattr(psycopg.Connection, "pipeline", lambda _: nullcontext())
+    with pytest.raises(UnsuitableTransaction, match="lost the locks"):
+        store.append("a-1", tagged("course:1"), expected_version=ANY, condition=boundary)
+    monkeypatch.undo()
+    assert store.stream_version("a-1") == 0
+
+
+def test_boundaries_of_several_generations_are_refused(store: EventStore) -> None:
+    """As one that was read after tags were added, kept over a failover that has lost them, with one that was not."""
+    boundary = store.read_boundary(COURSE)
+    later = replace(boundary, generation=1)
+    for condition in (later, [boundary, later]):
+        with pytest.raises(BoundaryChanged, match="no longer has"):
+            store.append("a-1", tagged("course:1"), expected_version=ANY, condition=condition)

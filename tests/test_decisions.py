@@ -83,7 +83,8 @@ def test_a_decision_is_appended_to_a_stream_of_its_own_or_to_a_named_one(store: 
     assert (event.data, event.tags, event.metadata) == (
         StudentEnrolled("c1", "s1"), ("course:c1", "student:s1"), {"user": 7}
     )  # fmt: skip
-    assert (result.version, result.position, result.attempts) == (1, event.position, 1)
+    assert (result.version, result.position, result.attempts, result.token) == (1, event.position, 1, event.token)
+    assert store.wait_for(result) is store
     named = enrolment(store, stream=lambda course, _: f"course-{course}").execute("c1", "s2")
     assert (named.stream_id, named.version, named.events) == ("course-c1", 2, (StudentEnrolled("c1", "s2"),))
 
@@ -92,7 +93,7 @@ def test_there_may_be_nothing_to_do_or_a_refusal(store: EventStore) -> None:
     enrol = enrolment(store)
     enrol.execute("c1", "s1")
     again = enrol.execute("c1", "s1")
-    assert (again.stream_id, again.version, again.position, again.events) == (None, 0, 0, ())
+    assert (again.stream_id, again.version, again.position, again.events, again.token) == (None, 0, 0, (), None)
     enrol.execute("c1", "s2")
     with pytest.raises(CourseFull):
         enrol.execute("c1", "s3")
@@ -134,6 +135,32 @@ def test_many_at_once_never_overbook(store: EventStore) -> None:
 
     with ThreadPoolExecutor(8) as threads:
         assert sum(threads.map(execute, range(8))) == 2
+
+
+def test_a_decision_by_events_without_tags_locks_all_appends(store: EventStore) -> None:
+    def of(**options: Any) -> Decision[int, str]:
+        return Decision(
+            store,
+            queries=lambda _: [EventFilter(event_types=["course-opened"])],
+            initial=int,
+            evolve=lambda count, _: count + 1,
+            decide=lambda count, course: [CourseOpened(course, 9)] if count < 3 else [],
+            **options,
+        )
+
+    with pytest.raises(InvalidFilter, match="lock_all_appends"):
+        of().execute("c2")
+    with pytest.raises(InvalidInput, match="lock_all_appends"):
+        of(lock_all_appends="no")
+    opens, barrier = of(lock_all_appends=True, attempts=50), Barrier(4)
+
+    def execute(number: int) -> bool:
+        barrier.wait()
+        return opens.execute(f"c{number}").events != ()
+
+    with ThreadPoolExecutor(4) as threads:
+        assert sum(threads.map(execute, range(4))) == 2
+    given(opens, CourseOpened("c1", 1)).when("c2").then(CourseOpened("c2", 9))
 
 
 def test_a_decision_in_a_transaction_has_one_attempt(store: EventStore, any_engine: Engine) -> None:

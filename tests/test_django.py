@@ -28,6 +28,7 @@ from eventstore import (
     NO_STREAM,
     Append,
     ConcurrencyConflict,
+    EventFilter,
     EventStore,
     NewEvent,
     ProjectionFailed,
@@ -36,7 +37,7 @@ from eventstore import (
 )
 from eventstore.backends.postgresql import dialect as postgresql
 from eventstore.contrib.django import engine_of, events_appended, get_store
-from eventstore.errors import InvalidInput, NotInTransaction, SchemaMissing, UnsuitableTransaction
+from eventstore.errors import BoundaryChanged, InvalidInput, NotInTransaction, SchemaMissing, UnsuitableTransaction
 from eventstore.events import STREAM_DELETED_EVENT
 from eventstore.projections import OnFailure, Projection, ProjectionAdmin, Worker, inline
 from eventstore.streams import STREAM_EXISTS
@@ -84,6 +85,29 @@ def test_a_model_and_an_append_roll_back_together() -> None:
         assert events_of("invoice-1") == [1]
         raise ZeroDivisionError
     assert (invoices().count(), events_of("invoice-1"), store().stream_version("invoice-1")) == (0, [], 0)
+
+
+def test_a_decision_by_tags_is_part_of_the_atomic_block_and_its_refusal_leaves_that_usable() -> None:
+    seat = EventFilter(tags=["seat:1"])
+    empty = store().read_boundary(seat)
+    taken = NewEvent("seat-taken", tags=["seat:1"])
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        store().append("seat-1", taken, expected_version=ANY, condition=store().read_boundary(seat))
+        assert len(store().read_boundary(seat)) == 1
+        raise ZeroDivisionError
+    with transaction.atomic():
+        invoices().create(number=1)
+        with suppress(ZeroDivisionError), transaction.atomic():
+            store().append("seat-2", taken, expected_version=ANY, condition=empty)
+            raise ZeroDivisionError
+        store().append("seat-3", taken, expected_version=ANY, condition=empty)
+        with pytest.raises(BoundaryChanged):
+            store().append("seat-4", taken, expected_version=ANY, condition=empty)
+        every = store().read_boundary(EventFilter(event_types=["seat-taken"]), lock_all_appends=True)
+        store().append("seat-4", NewEvent("counted", len(every)), expected_version=ANY, condition=every)
+        invoices().create(number=2)
+    assert [event.stream_id for event in store().read_boundary(seat)] == ["seat-3"]
+    assert ([event.data for event in store().read_stream("seat-4")], invoices().count()) == ([1], 2)
 
 
 @pytest.mark.parametrize("undone", ["inner", "outer", "neither"])

@@ -18,6 +18,10 @@ from eventstore.errors import TablesPlace
 from eventstore.filters import combine
 from eventstore.statements.global_order import first_event_from
 from eventstore.statements.postgresql.boundaries import compare_boundaries, read_boundary
+from eventstore.statements.postgresql.boundaries_without_tags import (
+    compare_boundaries_without_tags,
+    read_boundary_without_tags,
+)
 from eventstore.statements.postgresql.log_view import last_without_gap
 from eventstore.tokens import After, PositionToken
 from tests.fix_postgresql import Databases
@@ -178,11 +182,24 @@ def test_pages_use_the_indexes_and_cost_the_same_at_the_end_as_at_the_start(mill
             assert max(full) <= 1.5 * min(full) + 200, (name, mode, costs)
 
 
+@pytest.fixture(params=[False, True], ids=["as it is", "if all rows seem to have the same tag"])
+def estimated(request: pytest.FixtureRequest, million: Engine) -> Iterator[Engine]:
+    """A planner who knows the tags; and one who takes each for one that all rows have, as if all were of one tenant."""
+    with million.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if request.param:
+            connection.execute(text("ALTER TABLE es_event_tags ALTER tag SET (n_distinct = 1)"))
+            connection.execute(text("ANALYZE es_event_tags"))
+        yield million
+        connection.execute(text("ALTER TABLE es_event_tags ALTER tag RESET (n_distinct)"))
+        connection.execute(text("ANALYZE es_event_tags"))
+
+
 QUERIES = [{"number": 0, "tags": ["hot", "cold"], "types": None}, {"number": 1, "tags": ["cold"], "types": ["rare"]}]
 
 
 @pytest.mark.parametrize("mode", ["force_generic_plan", "force_custom_plan"])
-def test_a_boundary_costs_what_its_rarest_tags_cost(million: Engine, mode: str) -> None:
+def test_a_boundary_costs_what_its_rarest_tags_cost(estimated: Engine, mode: str) -> None:
+    million = estimated
     compared = [{**query, "pivot": "cold", "position": EVENTS - 50_000, "event_id": None} for query in QUERIES]
     for statement, items, more in (
         (read_boundary, QUERIES, {}),
@@ -190,6 +207,7 @@ def test_a_boundary_costs_what_its_rarest_tags_cost(million: Engine, mode: str) 
     ):
         with million.connect() as connection, pytest.raises(Explained) as explained:
             raw: Any = connection.connection.dbapi_connection
+            raw.execute("SELECT set_config('eventstore.tag_locks', '1', true)")  # without locks nothing is compared
             Explaining(EventStore(million), raw, mode)(statement, items=json.dumps(items), **more)
         scans = [node for node in nodes(explained.value.plan) if "Relation Name" in node or "Index Name" in node]
         assert not [node for node in scans if node["Node Type"] == "Seq Scan"], statement
@@ -230,3 +248,45 @@ def test_the_number_of_parameters_does_not_depend_on_what_filters_hold(million: 
             GlobalOrder(store.core).page(run, combine(filters), after=After(0), horizon=SETTLED)  # type: ignore[arg-type]
         counts.append(len(sent[0]))
     assert counts == [9, 9]
+
+
+WITHOUT_TAGS: list[dict[str, Any]] = [
+    {"number": 0, "tags": None, "types": ["rare", "none"], "categories": None},
+    {"number": 1, "tags": None, "types": ["rare"], "categories": ["c3", "c0"]},
+    {"number": 2, "tags": None, "types": None, "categories": ["none"]},
+    {"number": 3, "tags": ["hot", "cold"], "types": None, "categories": ["long"]},
+]
+AT_THE_END: list[dict[str, Any]] = [
+    {"number": 4, "tags": None, "types": None, "categories": None},
+    {"number": 5, "tags": None, "types": ["common-a"], "categories": ["c3"]},
+    {"number": 6, "tags": None, "types": None, "categories": ["long"]},
+    {"number": 7, "tags": ["hot"], "types": ["rare"], "categories": None},
+]
+
+
+@pytest.mark.parametrize("mode", ["force_generic_plan", "force_custom_plan"])
+def test_a_boundary_without_tags_is_read_and_compared_by_indexes(estimated: Engine, mode: str) -> None:
+    million = estimated
+    compared = [
+        {**query, "position": EVENTS - 2_000, "event_id": None, "seen": [EVENTS]} for query in WITHOUT_TAGS + AT_THE_END
+    ]
+    for statement, items, more in (
+        (read_boundary_without_tags, WITHOUT_TAGS, {"settled": EVENTS - 1, "settled_id": UUID(int=1)}),
+        (compare_boundaries_without_tags, compared, {"generation": 0}),
+    ):
+        with million.connect() as connection, pytest.raises(Explained) as explained:
+            raw: Any = connection.connection.dbapi_connection
+            raw.execute("SELECT set_config('eventstore.tag_locks', '1', true)")  # without locks nothing is compared
+            Explaining(EventStore(million), raw, mode)(statement, items=json.dumps(items), **more)
+        scans = [node for node in nodes(explained.value.plan) if "Relation Name" in node or "Index Name" in node]
+        assert not [node for node in scans if node["Node Type"] == "Seq Scan"], statement
+        cost = buffers(explained.value.plan)
+        print(f"{statement.__name__}, {mode}: {cost} pages of memory, {explained.value.plan['Actual Total Time']} ms")
+        assert cost <= 3_000
+
+
+@pytest.mark.parametrize("mode", ["force_generic_plan", "force_custom_plan"])
+def test_a_page_of_a_cold_tag_and_a_hot_one_does_not_depend_on_estimates(estimated: Engine, mode: str) -> None:
+    plan = explain(estimated, [EventFilter(tags=["hot", "cold"])], mode=mode, after=0)
+    assert not [node for node in nodes(plan) if node["Node Type"] == "Seq Scan"]
+    assert buffers(plan) <= 3_000

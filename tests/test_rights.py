@@ -15,6 +15,7 @@ from eventstore import (
     NO_STREAM,
     STREAM_EXISTS,
     Append,
+    EventFilter,
     EventStore,
     EventTypes,
     ExpectedVersion,
@@ -245,6 +246,18 @@ def test_a_writer_appends_in_every_way(shop: Shop, *, notify: bool) -> None:
         assert len(list(store.read_stream("invoice-9", after_version=COPY_FROM - 1))) == 1
         assert store.stream_version("invoice-1") == 6
         assert list(verify(store)) == []
+
+
+def test_a_writer_who_decides_by_events_without_tags_needs_the_right_that_the_error_names(shop: Shop) -> None:
+    right = "GRANT DELETE ON es_streams"
+    assert right in (GUIDE.parent / "database-setup.md").read_text()
+    with shop.copy() as database, EventStore.from_url(shop.url(WRITER, database)) as store:
+        condition = store.read_boundary(EventFilter(event_types=["opened"]), lock_all_appends=True)
+        with pytest.raises(PermissionDenied, match=right):
+            store.append("invoice-1", NewEvent("opened"), expected_version=NO_STREAM, condition=condition)
+        shop.run_as("postgres", f"{right} TO {WRITER}", database)
+        store.append("invoice-1", NewEvent("opened"), expected_version=NO_STREAM, condition=condition)
+        shop.run_as("postgres", f"REVOKE DELETE ON es_streams FROM {WRITER}", database)
 
 
 def test_whoever_deletes_and_archives_needs_what_that_page_says(shop: Shop) -> None:

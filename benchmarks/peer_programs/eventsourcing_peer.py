@@ -18,6 +18,7 @@ from eventsourcing.persistence import (
     UUIDAsHex,
 )
 from eventsourcing.utils import Environment, get_topic
+from eventsourcing_boundaries import decide_together, use_boundaries
 from eventsourcing_state import load_state, prepare_state, project
 from protocol import serve
 
@@ -249,6 +250,7 @@ if __name__ == "__main__":
             for call in (
                 use, durability, append_to_new, append_to_existing, append_batch, write_together, prepare_stream,
                 read_stream, fill, read_all, listen, write_for, end_of_listening, prepare_state, load_state, project,
+                use_boundaries, decide_together,
             )
         }
     )  # fmt: skip

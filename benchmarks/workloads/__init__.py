@@ -9,6 +9,7 @@ from benchmarks.results import Result
 from benchmarks.workloads import (
     append_batches,
     append_one,
+    boundaries,
     delivery,
     footprint,
     frames,
@@ -45,20 +46,21 @@ class Workload:
 
 
 WORKLOADS: Final = {
-    "append-one": Workload(append_one.run, "1 event an append, durable and not", 8, 80),
-    "append-batches": Workload(append_batches.run, "10 to 50,000 events an append; many streams at once", 12, 80),
-    "writers": Workload(many_writers.run, "1 to 64 threads, 8 processes; one hot stream", 18, 140),
+    "append-one": Workload(append_one.run, "1 event an append, durable and not", 8, 70),
+    "append-batches": Workload(append_batches.run, "10 to 50,000 events an append; many streams at once", 12, 65),
+    "writers": Workload(many_writers.run, "1 to 64 threads, 8 processes; one hot stream", 16, 115),
     "processors": Workload(processor_time.run, "what an append costs the processors of server and client", 3, 25),
     "read-streams": Workload(read_streams.run, "a stream into typed objects", 3, 25),
-    "read-all": Workload(read_everything.run, "the global order, all and one event type", 6, 75),
-    "frames": Workload(frames.run, "a whole store into Arrow", 5, 95),
-    "delivery": Workload(delivery.run, "lag of a live subscriber, with and without strangers", 17, 100),
+    "read-all": Workload(read_everything.run, "the global order, all and one event type", 6, 65),
+    "frames": Workload(frames.run, "a whole store into Arrow", 5, 80),
+    "delivery": Workload(delivery.run, "lag of a live subscriber, with and without strangers", 15, 90),
     "idle": Workload(idle.run, "what 50 subscriptions cost that have nothing to read", 5, 55),
     "looks": Workload(looks.run, "20 readers beside 1,000 connections in transactions", 4, 25),
     "sqlite": Workload(sqlite.run, "SQLite: append and read", 4, 30),
     "sqlite-writers": Workload(sqlite_writers.run, "SQLite: 8 and 32 threads", 3, 25),
     "state": Workload(state.run, "snapshot against replay; projections", 5, 30),
     "footprint": Workload(footprint.run, "bytes on disk, memory, import time", 5, 35),
+    "boundaries": Workload(boundaries.run, "appends on condition of tags; a hot tag; the table without use", 5, 85),
     "growth": Workload(growth.run, "the same work in small and large stores", 4, 20),
-    "tuning": Workload(tuning.run, "what settings change", 13, 55),
+    "tuning": Workload(tuning.run, "what settings change", 12, 55),
 }

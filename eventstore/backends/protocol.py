@@ -201,12 +201,34 @@ class Condition:
     """What an append depends on.
 
     Attributes:
-        items: A JSON array of the queries, with `tags`, `types`, `pivot`, `position` and `event_id`.
+        items: A JSON array of the queries, with `tags`, `types`, `pivot`, `position` and `event_id`; and, if it locks
+            all appends, `categories`, and the events seen, as `seen` and `seen_ids`.
         generation: How often tags were added to old events before these were read.
+        locks_all_appends: Whether queries may be without tags, so that all other appends have to be kept out.
     """
 
     items: str
     generation: int
+    locks_all_appends: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BoundaryHeader:
+    """How far a boundary without tags was read, from the snapshot of its events.
+
+    Attributes:
+        server: Which server and table.
+        generation: How often tags were added to old events by then.
+        position: That of the settled event; 0 if it is gone.
+        event_id: Its id.
+        seen: For each query, the positions of the events that match it and come after that position.
+    """
+
+    server: Server
+    generation: int
+    position: int
+    event_id: UUID | None
+    seen: Sequence[Sequence[int]]
 
 
 class TaggedOutcome(NamedTuple):
@@ -557,8 +579,15 @@ class Dialect(Protocol):
         """
         ...
 
+    def lock_all_appends(self, run: Run) -> None:
+        """Wait for all appends under way, and keep others out until the transaction ends.
+
+        The tags are locked, and no head is.
+        """
+        ...
+
     def compare_boundaries(self, run: Run, condition: Condition) -> tuple[bool, int | None]:
-        """Return `is_current` and `changed` of a `TaggedOutcome`. The tags are locked."""
+        """Return `is_current` and `changed` of a `TaggedOutcome`. The tags are locked, or all appends."""
         ...
 
     def read_boundary(self, run: Run, queries: str) -> Sequence[Row]:
@@ -566,6 +595,18 @@ class Dialect(Protocol):
 
         The header has, in place of the stream id, a JSON array: for each query its pivot, and position and id of the
         last event with that tag; in place of the version, the generation.
+        """
+        ...
+
+    def read_boundary_without_tags(
+        self, run: Run, queries: str, settled: PositionToken | None
+    ) -> tuple[BoundaryHeader, Sequence[Row]]:
+        """Return the events that match a JSON array of queries with `tags`, `types` and `categories`, after a header.
+
+        Args:
+            run: Reads them.
+            queries: The array.
+            settled: The last event that is known to be settled; None if none is.
         """
         ...
 

@@ -34,7 +34,9 @@ class TaggedAppender(Appender):
         super().__init__(core)
         self._boundaries = boundaries
         self._condition = condition_of(boundaries, core.dialect.from_uuid)
-        self._read = frozenset(item.pivot for boundary in boundaries for item in boundary.items)
+        self._locks_all_appends = self._condition is not None and self._condition.locks_all_appends
+        pivots = (item.pivot for boundary in boundaries for item in boundary.items)
+        self._read = frozenset(pivot for pivot in pivots if pivot is not None)
 
     def _in(self, core: Core) -> Appender:
         return TaggedAppender(core, self._boundaries)
@@ -51,6 +53,8 @@ class TaggedAppender(Appender):
 
     def _scope(self, pending: PendingAppend) -> Callable[[], AbstractContextManager[Run]]:
         execution = self._execution
+        if self._locks_all_appends:
+            return execution.transaction
         is_atomic = self._dialect.append_is_one_statement(pending) and (execution.is_joined or execution.pipelines)
         return execution.statement if is_atomic else execution.transaction
 
@@ -58,10 +62,12 @@ class TaggedAppender(Appender):
         with self._conflicting([pending]) if self._execution.is_joined else nullcontext(), scope() as run:
             self._core.tags_gate(run)
             check_positions(run, self._dialect)
+            condition = self._condition
+            if self._locks_all_appends:
+                self._before_heads(run, [pending])
+                condition = None
             at_once = scope == self._execution.statement and not self._execution.is_joined
-            outcome = self._dialect.append_tagged(
-                run, pending, self._locks([pending]), self._condition, at_once=at_once
-            )
+            outcome = self._dialect.append_tagged(run, pending, self._locks([pending]), condition, at_once=at_once)
             if outcome.stored is not None:
                 return AppendResult(pending.stream_id, *outcome.stored, event_id=pending.event_ids[-1])
             first = self._first_result(run, pending)
@@ -81,7 +87,7 @@ class TaggedAppender(Appender):
                 raise name_streams(forbidden, appends) from forbidden.__cause__
 
     def _before_heads(self, run: Run, appends: Sequence[PendingAppend]) -> None:
-        """Lock the tags, and compare the boundaries, unless an earlier call has stored the same events.
+        """Lock the tags, or all appends, and compare the boundaries, unless an earlier call has stored the same events.
 
         Raises:
             BoundaryChanged: An event has come between.
@@ -90,6 +96,8 @@ class TaggedAppender(Appender):
         self._dialect.lock_tags(run, self._locks(appends))
         if self._condition is None:
             return
+        if self._locks_all_appends:
+            self._dialect.lock_all_appends(run)
         is_current, changed = self._dialect.compare_boundaries(run, self._condition)
         if (not is_current or changed is not None) and not all(self._first_result(run, each) for each in appends):
             raise self._changed(run, appends[0], changed)

@@ -251,6 +251,105 @@ class BoundaryContract(ContractBase):
         with pytest.raises(InvalidFilter, match="tags is empty"):
             EventFilter(tags=[])
 
+    def test_a_query_without_tags_needs_the_word_that_says_what_it_locks(self, store: EventStore) -> None:
+        for query in (EventFilter(event_types=["a"]), EventFilter(categories=["a"]), EventFilter()):
+            with pytest.raises(InvalidFilter, match="lock_all_appends=True"):
+                store.read_boundary(query)
+            assert store.read_boundary(query, lock_all_appends=True).locks_all_appends
+        wrong: Any = "no"
+        with pytest.raises(InvalidInput, match="lock_all_appends"):
+            store.read_boundary(EventFilter(tags=["a"]), lock_all_appends=wrong)
+        for bad in (EventFilter(stream_ids=["a-1"]), EventFilter(event_types=["a"], after_position=1)):
+            with pytest.raises(InvalidFilter, match="expected_version"):
+                store.read_boundary(bad, lock_all_appends=True)
+
+    def test_a_boundary_without_tags_has_the_events_that_match_each_once_in_order(self, store: EventStore) -> None:
+        store.append("a-1", [NewEvent("x"), NewEvent("y", tags=[COURSE]), NewEvent("x")], expected_version=ANY)
+        store.append("b-1", [NewEvent("x", tags=[COURSE, STUDENT]), NewEvent("z")], expected_version=ANY)
+
+        def positions(*queries: EventFilter) -> list[int]:
+            return [event.position - first for event in store.read_boundary(*queries, lock_all_appends=True)]
+
+        first = next(store.read_all()).position - 1
+        assert positions(EventFilter()) == [1, 2, 3, 4, 5]
+        assert positions(EventFilter(event_types=["x"])) == [1, 3, 4]
+        assert positions(EventFilter(event_types=["x", "z"], categories=["b"])) == [4, 5]
+        assert positions(EventFilter(categories=["a"]), EventFilter(event_types=["x"])) == [1, 2, 3, 4]
+        assert positions(EventFilter(tags=[COURSE])) == [2, 4]
+        assert positions(EventFilter(tags=[COURSE], categories=["a"]), EventFilter(tags=[STUDENT, COURSE])) == [2, 4]
+        assert positions(EventFilter(tags=[COURSE], event_types=["x"])) == [4]
+        assert positions(EventFilter(event_types=["none"]), EventFilter(tags=["none"])) == []
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            EventFilter(),
+            EventFilter(event_types=["x"]),
+            EventFilter(categories=["a", "b"]),
+            EventFilter(event_types=["x", "y"], categories=["b"]),
+            EventFilter(tags=[COURSE], categories=["b"]),
+        ],
+        ids=["everything", "a type", "categories", "types in a category", "a tag in a category"],
+    )
+    def test_an_append_on_a_condition_without_tags(self, store: EventStore, query: EventFilter) -> None:
+        store.append("b-1", NewEvent("x", tags=[COURSE]), expected_version=ANY)
+        boundary = store.read_boundary(query, lock_all_appends=True)
+        assert len(boundary) == 1
+        if query != EventFilter():
+            store.append("c-1", [NewEvent("z"), NewEvent("z", tags=[COURSE])], expected_version=ANY)
+        store.append("c-1", NewEvent("z"), expected_version=ANY, condition=boundary)
+        first = store.append("b-1", NewEvent("x", tags=[COURSE]), expected_version=ANY)
+        for atomic in (True, False):
+            with pytest.raises(BoundaryChanged):
+                store.append_many(
+                    [Append("c-2", NewEvent("z"), expected_version=ANY)], condition=boundary, atomic=atomic
+                )
+        with pytest.raises(BoundaryChanged) as refused:
+            store.append("c-2", NewEvent("z"), expected_version=ANY, condition=boundary)
+        assert (refused.value.position, refused.value.event_stream_id) == (
+            (first.position, "b-1") if query != EventFilter() else (refused.value.position, "c-1")
+        )
+        again = pickle.loads(pickle.dumps(store.read_boundary(query, lock_all_appends=True)))  # noqa: S301
+        events = [NewEvent("x", tags=[COURSE]), NewEvent("z")]
+        stored = store.append("b-2", events, expected_version=NO_STREAM, condition=again)
+        repeated = store.append("b-2", events, expected_version=NO_STREAM, condition=again)
+        assert (stored.duplicate, repeated.duplicate, repeated.position) == (False, True, stored.position)
+        assert store.stream_version("c-2") == 0
+
+    def test_conditions_with_and_without_tags_together(self, store: EventStore) -> None:
+        tagged = store.read_boundary(EventFilter(tags=[COURSE]))
+        untagged = store.read_boundary(EventFilter(event_types=["x"]), lock_all_appends=True)
+        store.append("e-1", NewEvent("z"), expected_version=ANY, condition=[tagged, untagged])
+        store.append("a-1", enrolled(COURSE), expected_version=ANY)
+        with pytest.raises(BoundaryChanged):
+            store.append("e-1", NewEvent("z"), expected_version=ANY, condition=[untagged, tagged])
+        tagged = store.read_boundary(EventFilter(tags=[COURSE]))
+        store.append("a-1", NewEvent("x"), expected_version=ANY)
+        with pytest.raises(BoundaryChanged):
+            store.append("e-1", NewEvent("z"), expected_version=ANY, condition=[untagged, tagged])
+        store.append("e-1", NewEvent("z"), expected_version=ANY, condition=tagged)
+
+    def test_a_boundary_without_tags_in_a_transaction_that_has_appended(self, store: EventStore) -> None:
+        store.append("a-1", NewEvent("x"), expected_version=ANY)
+        kinds = EventFilter(event_types=["x"])
+        with store.transaction() as tx:
+            tx.append("a-1", NewEvent("x"), expected_version=ANY)
+            own = tx.read_boundary(kinds, lock_all_appends=True)
+            tx.append("a-2", NewEvent("x"), expected_version=ANY, condition=own)
+            with pytest.raises(BoundaryChanged):
+                tx.append("a-3", NewEvent("y"), expected_version=ANY, condition=own)
+            tx.append("a-3", NewEvent("z"), expected_version=ANY)
+        assert (len(own), store.stream_version("a-3")) == (2, 1)
+        taken: list[Boundary] = []
+        with pytest.raises(RuntimeError, match="stop"), store.transaction() as tx:
+            tx.append("a-1", NewEvent("x"), expected_version=ANY)
+            taken.append(tx.read_boundary(kinds, lock_all_appends=True))
+            raise RuntimeError("stop")
+        for _ in range(2):  # the second time another event may stand at the position
+            with pytest.raises(BoundaryChanged):
+                store.append("a-4", NewEvent("x"), expected_version=ANY, condition=taken)
+            store.append("a-1", NewEvent("x"), expected_version=ANY)
+
     def test_what_is_no_boundary_is_refused(self, store: EventStore) -> None:
         bad: list[Any] = ["x", 7, [None], EventFilter(tags=["a"]), [EventFilter(tags=["a"])]]
         for condition in bad:

@@ -2,7 +2,8 @@
 
 Courses have a capacity that changes, students take at most three courses. Writers enrol and withdraw students, change
 capacities, audit courses without writing to them, and append without a condition; some in transactions that linger, or
-are rolled back; some with more tags than are locked one by one.
+are rolled back; some with more tags than are locked one by one. A few depend on events without tags, and lock out all
+appends.
 """
 
 import time
@@ -52,6 +53,7 @@ class Courses:
         store: The store, without events of the types used here.
         seed: Of the random choices.
         read: Reads a boundary; replaced to see that a wrong one is caught. Defaults to None: as the store does.
+        others: Stores of the same tables, which the writers use in turn.
     """
 
     def __init__(
@@ -60,8 +62,10 @@ class Courses:
         *,
         seed: int,
         read: Callable[[EventStore, Sequence[EventFilter]], Boundary] | None = None,
+        others: Sequence[EventStore] = (),
     ) -> None:
         self._store = store
+        self._stores = (store, *others)
         self._seed = seed
         self._read = read or (lambda store, queries: store.read_boundary(*queries))
         self._lock = Lock()
@@ -73,18 +77,21 @@ class Courses:
         for course in range(COURSES):
             self._store.append(f"course-{uuid4()}", opened(course, 3), expected_version=NO_STREAM)
         with ThreadPoolExecutor(writers) as pool:
-            list(pool.map(lambda writer: self._write(Random(self._seed + writer), end), range(writers)))
+            list(pool.map(lambda writer: self._write(writer, end), range(writers)))
 
-    def _write(self, random: Random, end: float) -> None:
+    def _write(self, writer: int, end: float) -> None:
+        random, own = Random(self._seed + writer), self._stores[writer % len(self._stores)]
         while time.monotonic() < end:
             course, student = f"course:{random.randrange(COURSES)}", f"student:{random.randrange(STUDENTS)}"
-            decide = random.choice([self.enrol] * 6 + [self.withdraw] * 3 + [self.resize, self.audit, self.note])
+            decide = random.choice(
+                [self.enrol] * 6 + [self.withdraw] * 3 + [self.resize, self.audit, self.note, self.remark, self.survey]
+            )
             how = random.random()
             try:
                 if how < 0.7:
-                    decide(self._store, course, student, random)
+                    decide(own, course, student, random)
                     continue
-                with self._store.transaction() as tx:
+                with own.transaction() as tx:
                     before = decide(tx, course, student, random)
                     time.sleep(random.random() / 200)
                     roll_back(if_true=how > 0.85)
@@ -137,6 +144,17 @@ class Courses:
             store.append(f"notes-{random.randrange(3)}", events, expected_version=ANY)
         else:
             store.append_many([Append(f"notes-{uuid4()}", each, expected_version=ANY) for each in events])
+
+    def remark(self, store: EventStore, _: str, student: str, random: Random) -> None:
+        """Append an event without tags."""
+        store.append(f"remarks-{random.randrange(3)}", NewEvent("remarked", student), expected_version=ANY)
+
+    def survey(self, store: EventStore, course: str, _: str, random: Random) -> Decided:
+        """Append what depends on events without tags, and on those of a course."""
+        of_all = [EventFilter(event_types=["remarked", "surveyed"]), EventFilter(categories=["remarks"]), EventFilter()]
+        queries = (random.choice(of_all), EventFilter(tags=[course], categories=["decision"]))
+        boundary = store.read_boundary(*queries, lock_all_appends=True)
+        return self.decide(store, queries, boundary, [], "surveyed")
 
     def decide(
         self,

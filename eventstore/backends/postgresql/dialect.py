@@ -1,5 +1,6 @@
 """PostgreSQL 14 or newer, with psycopg 3."""
 
+import json
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -27,6 +28,7 @@ from eventstore.backends.postgresql.parameters import (
 from eventstore.backends.postgresql.positions import check_drawing
 from eventstore.backends.postgresql.servers import check_citus
 from eventstore.backends.protocol import (
+    BoundaryHeader,
     Condition,
     EventKey,
     Following,
@@ -59,6 +61,11 @@ from eventstore.statements.postgresql.append_one import append_one
 from eventstore.statements.postgresql.append_tagged import append_tagged
 from eventstore.statements.postgresql.append_to_all import OVERTAKEN, append_to_all
 from eventstore.statements.postgresql.boundaries import compare_boundaries, read_boundary
+from eventstore.statements.postgresql.boundaries_without_tags import (
+    compare_boundaries_without_tags,
+    lock_all_appends,
+    read_boundary_without_tags,
+)
 from eventstore.statements.postgresql.copy import copy_events, row_security
 from eventstore.statements.postgresql.history import find_setting_of_history_changes, set_history_changes
 from eventstore.statements.postgresql.lock_table import lock_derived_rows
@@ -235,7 +242,8 @@ class PostgreSQLDialect:
         if isolation_level != "read committed":
             raise UnsuitableTransaction(
                 f"is at {isolation_level.upper()}, where it does not see what others have committed since it began, so "
-                "that appends of events with tags, or on a condition, would decide blindly; use READ COMMITTED"
+                "that appends of events with tags, or on a condition, would decide blindly",
+                "begin it at READ COMMITTED",
             )
         if not is_allowed:
             raise TooManyTags(MAX_LOCKED_TAGS, MAX_LOCKED_TAGS_OF_TRANSACTION)
@@ -260,6 +268,7 @@ class PostgreSQLDialect:
             self.lock_tags(run, locks)
             rows = run(statement, **parameters)
         is_current, changed, version, position = rows[0]
+        _check_locks(is_current)
         return TaggedOutcome(is_current, changed, None if version is None else (version, position))
 
     def _refuse_tags_on_citus(self) -> None:
@@ -270,14 +279,34 @@ class PostgreSQLDialect:
             )
             raise InvalidInput(msg)
 
+    def lock_all_appends(self, run: Run) -> None:
+        """Lock the table that each append writes to first."""
+        run(lock_all_appends)
+
     def compare_boundaries(self, run: Run, condition: Condition) -> tuple[bool, int | None]:
         """Compare in one statement."""
-        ((is_current, changed),) = run(compare_boundaries, **condition_parameters(condition))
+        statement = compare_boundaries_without_tags if condition.locks_all_appends else compare_boundaries
+        ((is_current, changed),) = run(statement, **condition_parameters(condition))
+        _check_locks(is_current)
         return is_current, changed
 
     def read_boundary(self, run: Run, queries: str) -> Sequence[Row]:
         """Read in one statement."""
         return run(read_boundary, items=queries)
+
+    def read_boundary_without_tags(
+        self, run: Run, queries: str, settled: PositionToken | None
+    ) -> tuple[BoundaryHeader, Sequence[Row]]:
+        """Read in one statement."""
+        header, *rows = run(
+            read_boundary_without_tags,
+            items=queries,
+            settled=0 if settled is None else settled.position,
+            settled_id=None if settled is None else settled.event_id,
+        )
+        _, seen, generation, event_id, position, in_recovery, _, _, table, started_at = header
+        server = Server(int(table), started_at, bool(in_recovery))
+        return BoundaryHeader(server, generation, int(position), event_id, json.loads(seen)), rows
 
     def insert_tags(self, run: Run, rows: Sequence[tuple[str, int, str]]) -> None:
         """Store all tags in one statement."""
@@ -405,6 +434,21 @@ class PostgreSQLDialect:
     def from_time(self, value: datetime) -> datetime:
         """Return the time, whose zone psycopg respects."""
         return value
+
+
+def _check_locks(is_current: bool | None) -> None:
+    """Check that the statement which compares boundaries has found the locks of the one before.
+
+    Raises:
+        UnsuitableTransaction: It has not.
+    """
+    if is_current is None:
+        raise UnsuitableTransaction(
+            "has lost the locks of its tags, so that appends of events with tags, or on a condition, would decide "
+            "blindly",
+            "use no pooler that sends the statements of one transaction to several sessions or servers",
+            joined=False,
+        )
 
 
 def _has_row_security(run: Run) -> bool:

@@ -18,6 +18,7 @@ from eventstore.backends.postgresql.cursors import (
     check_custom_cursors,
     cursor_for,
     has_default_cursors,
+    receive_binary,
     refuse_open_transaction,
     refuse_to_write,
 )
@@ -73,6 +74,8 @@ class DirectRun(StatementRun):
             compiled.append((sql, {**constants, **parameters}))
         for sql, _ in compiled:
             refuse_to_write(self._raw, sql)
+        if not has_default_cursors(self._raw):
+            check_custom_cursors(self._raw, compiled[0][1])
         try:
             with self._raw.pipeline() if has_default_cursors(self._raw) else nullcontext():
                 cursor = self._in_transaction(compiled)
@@ -89,11 +92,20 @@ class DirectRun(StatementRun):
         raise failure  # not in the `except` block, or the driver's own error would stay attached, and be shown
 
     def _in_transaction(self, compiled: Sequence[tuple[str, dict[str, Any]]]) -> psycopg.Cursor[Any]:
-        self._raw.execute("BEGIN ISOLATION LEVEL READ COMMITTED", prepare=False)
+        self._cursor().execute("BEGIN ISOLATION LEVEL READ COMMITTED", prepare=False)
         for sql, parameters in compiled:
-            cursor: psycopg.Cursor[Any] = self._raw.cursor(row_factory=tuple_row, binary=has_default_cursors(self._raw))
+            cursor = self._cursor()
             cursor.execute(sql, parameters)
-        self._raw.execute("COMMIT", prepare=False)
+        self._cursor().execute("COMMIT", prepare=False)
+        return cursor
+
+    def _cursor(self) -> psycopg.Cursor[Any]:
+        """Return a cursor, also in place of ClientCursors, which have no binary results, and none in a pipeline."""
+        if not has_default_cursors(self._raw):
+            cursor: psycopg.Cursor[Any] = self._raw.cursor(row_factory=tuple_row)
+            return cursor
+        cursor = psycopg.Cursor(self._raw, row_factory=tuple_row)
+        receive_binary(cursor)
         return cursor
 
     def _report_loss(self) -> None:

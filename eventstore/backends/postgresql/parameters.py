@@ -74,7 +74,7 @@ def lock_parameters(locks: TagLocks | None) -> dict[str, Any]:
         return {"number": -1, "tags": [ALL_TAGS], "are_shared": [False]}
     tags = [*locks.written, *locks.read]
     are_shared = [True, *(tag in locks.read for tag in tags)]
-    return {"number": len(tags), "tags": [ALL_TAGS, *tags], "are_shared": are_shared}
+    return {"number": max(len(tags), 1), "tags": [ALL_TAGS, *tags], "are_shared": are_shared}
 
 
 def condition_parameters(condition: Condition | None) -> dict[str, Any]:

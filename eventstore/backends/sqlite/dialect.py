@@ -16,6 +16,7 @@ from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from eventstore.backends.protocol import (
+    BoundaryHeader,
     Condition,
     EventKey,
     Following,
@@ -48,6 +49,10 @@ from eventstore.statements.sqlite.append import (
     set_head,
 )
 from eventstore.statements.sqlite.boundaries import compare_boundaries, read_boundary
+from eventstore.statements.sqlite.boundaries_without_tags import (
+    compare_boundaries_without_tags,
+    read_boundary_without_tags,
+)
 from eventstore.statements.sqlite.history import add_permission, remove_permission
 from eventstore.statements.sqlite.log_view import log_view
 from eventstore.statements.sqlite.read_page import read_everything, read_everything_backwards, read_matching
@@ -170,14 +175,32 @@ class SQLiteDialect:
             )
         return TaggedOutcome(is_current, changed, stored)
 
+    def lock_all_appends(self, run: Run) -> None:
+        """Do nothing, because there is one writer at a time."""
+
     def compare_boundaries(self, run: Run, condition: Condition) -> tuple[bool, int | None]:
         """Compare in one statement."""
-        ((is_current, changed),) = run(compare_boundaries, items=condition.items, generation=condition.generation)
+        statement = compare_boundaries_without_tags if condition.locks_all_appends else compare_boundaries
+        ((is_current, changed),) = run(statement, items=condition.items, generation=condition.generation)
         return bool(is_current), changed
 
     def read_boundary(self, run: Run, queries: str) -> Sequence[Row]:
         """Read in one statement."""
         return run(read_boundary, items=queries)
+
+    def read_boundary_without_tags(
+        self, run: Run, queries: str, settled: PositionToken | None
+    ) -> tuple[BoundaryHeader, Sequence[Row]]:
+        """Read in one statement."""
+        header, *rows = run(
+            read_boundary_without_tags,
+            items=queries,
+            settled=0 if settled is None else settled.position,
+            settled_id=None if settled is None else self.from_uuid(settled.event_id),
+        )
+        _, seen, generation, event_id, position, *_ = header
+        event_id = None if event_id is None else self.to_uuid(event_id)
+        return BoundaryHeader(_SERVER, generation, int(position), event_id, json.loads(seen)), rows
 
     def insert_tags(self, run: Run, rows: Sequence[tuple[str, int, str]]) -> None:
         """Store the tags row by row."""

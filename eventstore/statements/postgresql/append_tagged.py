@@ -108,7 +108,8 @@ _TYPES: Final[dict[str, Any]] = {
 def append_tagged(expectation: Expectation) -> Statement:
     """Return the statement that appends events with tags to a stream, unless a boundary has changed.
 
-    It returns one row: whether the boundaries are of this log, at READ COMMITTED; the position of the first event that
+    It returns one row: whether the boundaries are of this log, at READ COMMITTED, NULL if no tags were locked in this
+    transaction; the position of the first event that
     has changed one of them, or NULL; and version and position of the last event. These are NULL if nothing was stored,
     because of a boundary or a conflict; then nothing was changed or raised.
 

@@ -13,7 +13,6 @@ from eventstore.statements.text import sql_text
 from eventstore.tables import Tables
 
 MATCHES: Final = """
-                tag.tag = (item.pivot COLLATE "C")
                 AND (item.types IS NULL OR tag.event_type = any(item.types))
                 AND (
                     cardinality(item.tags) = 1
@@ -29,9 +28,38 @@ MATCHES: Final = """
                         OFFSET 0
                     )
                 )"""
-"""Whether an event matches an item: it has all of its tags, and one of its types. It is found by the item's pivot.
+"""Whether an event that was found by the pivot of an item matches it: it has all of its tags, and one of its types.
 
 OFFSET 0 prevents a join by a scan of the whole table. A plan that was made for a rare tag may serve a frequent one."""
+
+_LOCKS_ARE_HELD: Final = "current_setting('eventstore.tag_locks', true) <> ''"
+"""Whether the statement that locks tags has run in this transaction. Behind a pooler that gives each statement to
+another session, or reads to another server, it has not."""
+
+OF_THIS_LOG: Final = (
+    """CASE
+            WHEN """
+    + _LOCKS_ARE_HELD
+    + """ THEN
+                current_setting('transaction_isolation') = 'read committed'
+                AND NOT EXISTS (
+                    SELECT 1
+                    FROM item
+                    WHERE
+                        item.position > 0
+                        AND NOT EXISTS (
+                            SELECT 1
+                            FROM {events} AS event
+                            WHERE event.position = item.position AND event.event_id = item.event_id
+                            OFFSET 0
+                        )
+                )
+                AND (:generation IS NULL OR :generation = coalesce((
+                    SELECT max(tag.position) AS generation FROM {tags} AS tag WHERE tag.tag = ''
+                ), 0))
+        END"""
+)
+"""Whether the items of boundaries were read from this log, as it is now; NULL if nothing is locked."""
 
 VERDICT: Final = (
     """item AS MATERIALIZED (
@@ -41,32 +69,20 @@ VERDICT: Final = (
     ),
     compared AS MATERIALIZED (
         SELECT
-            current_setting('transaction_isolation') = 'read committed'
-            AND NOT EXISTS (
-                SELECT 1
-                FROM item
-                WHERE
-                    item.position > 0
-                    AND NOT EXISTS (
-                        SELECT 1
-                        FROM {events} AS event
-                        WHERE event.position = item.position AND event.event_id = item.event_id
-                        OFFSET 0
-                    )
-            )
-            AND (:generation IS NULL OR :generation = coalesce((
-                SELECT max(tag.position) AS generation FROM {tags} AS tag WHERE tag.tag = ''
-            ), 0)) AS is_current,
+            """
+    + OF_THIS_LOG
+    + """ AS is_current,
             (
                 SELECT min(change.position) AS position
                 FROM item
                 JOIN LATERAL (
                     SELECT tag.position
                     FROM {tags} AS tag
-                    WHERE"""
+                    WHERE
+                        tag.tag = (item.pivot COLLATE "C")
+                        AND tag.position > item.position"""
     + MATCHES
     + """
-                        AND tag.position > item.position
                     ORDER BY tag.position
                     LIMIT 1
                 ) AS change ON true
@@ -103,6 +119,7 @@ WITH
                         FROM (
                             SELECT 1 AS one FROM {tags} AS tag
                             WHERE tag.tag = (candidate.name COLLATE "C") AND cardinality(item.tags) > 1
+                            ORDER BY tag.tag, tag.position
                             LIMIT 1000
                         ) AS counted
                     ),
@@ -132,9 +149,12 @@ WITH
         JOIN LATERAL (
             SELECT tag.position
             FROM {tags} AS tag
-            WHERE"""
+            WHERE
+                tag.tag >= (item.pivot COLLATE "C")
+                AND tag.tag <= (item.pivot COLLATE "C")"""
     + MATCHES
     + """
+            ORDER BY tag.tag, tag.position
             OFFSET 0
         ) AS found ON true
     )
@@ -170,10 +190,17 @@ def read_boundary(tables: Tables) -> ClauseElement:
     The header has the position 0, a JSON array in `stream_id`, and the generation in `version`. The array has, for each
     item, its pivot, and position and id of the last event with that tag, matching or not; NULL if there is none. The
     pivot is the rarest of its tags, counted up to 1,000, so that the lookup of a tag that most events have is avoided.
+
+    If nearly all rows have the same tag, the planner would estimate that each tag has as many, and scan the whole
+    table for it. So lookups ask for the order of the index, and the one without a limit for a range of tags, which is
+    estimated to be small.
     """
     return sql_text(_READ, tables, types={"items": Text}, columns=EVENT_COLUMNS)
 
 
 def compare_boundaries(tables: Tables) -> ClauseElement:
-    """Return whether boundaries are of this log, and the position of the first event that has changed one, or NULL."""
+    """Return whether boundaries are of this log, and the position of the first event that has changed one, or NULL.
+
+    The first is NULL if no tags were locked in this transaction.
+    """
     return sql_text(_VERDICT, tables, types=VERDICT_TYPES)

@@ -14,7 +14,8 @@ from eventstore.tables import Tables
 class _LockTable(Executable, ClauseElement):
     inherit_cache = False
 
-    def __init__(self, *tables: Table) -> None:
+    def __init__(self, mode: str, *tables: Table) -> None:
+        self.mode = mode
         self.tables = tables
 
 
@@ -22,12 +23,17 @@ class _LockTable(Executable, ClauseElement):
 def _lock_table(element: _LockTable, _: Any, **__: Any) -> str:
     preparer = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]  # SQLAlchemy's
     names = ", ".join(preparer.format_table(table) for table in element.tables)
-    return f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE"
+    return f"LOCK TABLE {names} IN {element.mode} MODE"
 
 
 def lock_of(*tables: Table) -> ClauseElement:
     """Lock tables against writes until the transaction ends, after waiting for their writers. Reads are not blocked."""
-    return _LockTable(*tables)
+    return _LockTable("SHARE ROW EXCLUSIVE", *tables)
+
+
+def exclusive_lock_of(table: Table) -> ClauseElement:
+    """Lock a table also against locks of its rows, after waiting for those who hold them. Reads are not blocked."""
+    return _LockTable("EXCLUSIVE", table)
 
 
 def lock_events(tables: Tables) -> ClauseElement:

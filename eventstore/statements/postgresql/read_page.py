@@ -170,6 +170,7 @@ def _lookup_of_tags(events: str, tags: str, n: int, fields: tuple[str, ...], dir
                                 FROM {tags} AS tag
                                 WHERE tag.tag = (wanted.name COLLATE "C") AND {in_range}
                                     AND cardinality(:tags_{n}) > 1
+                                ORDER BY tag.tag, tag.position
                                 LIMIT 1000
                             ) AS counted
                         )

@@ -25,13 +25,19 @@ ALL_TAGS: Final = ""
 _LOCK: Final = """
 WITH
     earlier AS MATERIALIZED (
-        SELECT CAST(coalesce(nullif(current_setting('eventstore.tag_locks', true), ''), '0') AS INTEGER) AS number
+        SELECT
+            CAST(coalesce(nullif(current_setting('eventstore.tag_locks', true), ''), '0') AS INTEGER) AS number,
+            coalesce(current_setting('eventstore.all_tags', true), '') AS tables,
+            CAST(CAST(to_regclass(:name_of_es_event_tags) AS OID) AS TEXT) AS own_table
     ),
     verdict AS MATERIALIZED (
         SELECT
-            earlier.number < 0 AS has_all,
+            earlier.number,
+            earlier.tables,
+            earlier.own_table,
+            earlier.own_table = any(string_to_array(earlier.tables, ' ')) AS has_all,
             CASE
-                WHEN earlier.number < 0 THEN true
+                WHEN earlier.own_table = any(string_to_array(earlier.tables, ' ')) THEN true
                 WHEN :number < 0 THEN earlier.number = 0
                 WHEN earlier.number + :number <= {most} THEN true
                 ELSE (
@@ -39,15 +45,30 @@ WITH
                     FROM pg_locks
                     WHERE pid = pg_backend_pid() AND locktype = 'advisory'
                 )
-            END AS is_allowed,
+            END AS is_allowed
+        FROM earlier
+    ),
+    noted AS MATERIALIZED (
+        SELECT
             set_config(
                 'eventstore.tag_locks',
                 CAST(
-                    CASE WHEN earlier.number < 0 OR :number < 0 THEN -1 ELSE earlier.number + :number END AS TEXT
+                    verdict.number
+                    + CASE WHEN verdict.is_allowed AND NOT verdict.has_all AND :number > 0 THEN :number ELSE 0 END
+                    AS TEXT
                 ),
                 true
-            ) AS setting
-        FROM earlier
+            ) AS number,
+            set_config(
+                'eventstore.all_tags',
+                CASE
+                    WHEN verdict.is_allowed AND NOT verdict.has_all AND :number < 0
+                        THEN verdict.tables || ' ' || verdict.own_table
+                    ELSE verdict.tables
+                END,
+                true
+            ) AS tables
+        FROM verdict
     )
 SELECT
     verdict.is_allowed,
@@ -71,8 +92,11 @@ SELECT
             ORDER BY bool_or(tag.name = '') DESC, 1
         ) AS wanted
         WHERE verdict.is_allowed AND NOT verdict.has_all
-    ) AS locked
+    ) AS locked,
+    noted.number,
+    noted.tables
 FROM verdict
+JOIN noted ON true
 """
 
 
@@ -81,8 +105,9 @@ def lock_tags(tables: Tables) -> ClauseElement:
 
     It returns one row: whether the locks are allowed; the isolation level; and how many keys were locked. `number` is
     how many tags are locked one by one, -1 to lock all tags. It locks nothing if the transaction would hold too many
-    locks, or if all tags are to be locked after some were. A setting, which ends with the transaction or savepoint,
-    remembers how many there were. It counts a tag again in each append, so if that is too many, the locks are counted.
+    locks, or if all tags are to be locked after some were. Settings, which end with the transaction or savepoint,
+    remember how many there were, and of which tables es_event_tags all are locked: a transaction may use several
+    schemas. A tag is counted again in each append, so if that is too many, the locks are counted.
 
     Keys are locked in ascending order, that of all tags first. Several tags may have the same key; then one waits for
     the other.

@@ -93,6 +93,22 @@ ORDER BY position
 """
 )
 
+OF_THIS_LOG: Final = """NOT EXISTS (
+        SELECT 1
+        FROM item
+        WHERE
+            item.position > 0
+            AND NOT EXISTS (
+                SELECT 1
+                FROM es_events AS event
+                WHERE event.position = item.position AND event.event_id = item.event_id
+            )
+    )
+    AND (:generation IS NULL OR :generation = coalesce((
+        SELECT max(tag.position) AS generation FROM es_event_tags AS tag WHERE tag.tag = ''
+    ), 0))"""
+"""Whether the items of boundaries were read from this log, as it is now."""
+
 _COMPARE: Final = (
     """
 WITH
@@ -106,20 +122,9 @@ WITH
         FROM json_each(:items) AS asked
     )
 SELECT
-    NOT EXISTS (
-        SELECT 1
-        FROM item
-        WHERE
-            item.position > 0
-            AND NOT EXISTS (
-                SELECT 1
-                FROM es_events AS event
-                WHERE event.position = item.position AND event.event_id = item.event_id
-            )
-    )
-    AND (:generation IS NULL OR :generation = coalesce((
-        SELECT max(tag.position) AS generation FROM es_event_tags AS tag WHERE tag.tag = ''
-    ), 0)) AS is_current,
+    """
+    + OF_THIS_LOG
+    + """ AS is_current,
     (
         SELECT min(tag.position) AS position
         FROM item

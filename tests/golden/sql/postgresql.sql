@@ -871,7 +871,10 @@ WITH
         )
     ),
     compared AS MATERIALIZED (
-        SELECT current_setting('transaction_isolation') = 'read committed'
+        SELECT
+            CASE
+            WHEN current_setting('eventstore.tag_locks', true) <> ''
+                THEN current_setting('transaction_isolation') = 'read committed'
             AND NOT EXISTS (
                 SELECT 1
                 FROM item
@@ -893,7 +896,8 @@ WITH
                         ),
                         0
                     )
-            ) AS is_current,
+            )
+                END AS is_current,
         (
             SELECT min(change.position) AS position
             FROM item
@@ -901,6 +905,7 @@ WITH
                 SELECT tag.position
                 FROM es_event_tags AS tag
                 WHERE tag.tag = (item.pivot COLLATE "C")
+                    AND tag.position > item.position
                     AND (item.types IS NULL OR tag.event_type = any(item.types))
                     AND (
                         cardinality(item.tags) = 1
@@ -917,7 +922,6 @@ WITH
                                 OFFSET 0
                             )
                     )
-                    AND tag.position > item.position
                 ORDER BY tag.position
                 LIMIT 1
             ) AS change
@@ -999,7 +1003,10 @@ WITH
         )
     ),
     compared AS MATERIALIZED (
-        SELECT current_setting('transaction_isolation') = 'read committed'
+        SELECT
+            CASE
+            WHEN current_setting('eventstore.tag_locks', true) <> ''
+                THEN current_setting('transaction_isolation') = 'read committed'
             AND NOT EXISTS (
                 SELECT 1
                 FROM item
@@ -1021,7 +1028,8 @@ WITH
                         ),
                         0
                     )
-            ) AS is_current,
+            )
+                END AS is_current,
         (
             SELECT min(change.position) AS position
             FROM item
@@ -1029,6 +1037,7 @@ WITH
                 SELECT tag.position
                 FROM es_event_tags AS tag
                 WHERE tag.tag = (item.pivot COLLATE "C")
+                    AND tag.position > item.position
                     AND (item.types IS NULL OR tag.event_type = any(item.types))
                     AND (
                         cardinality(item.tags) = 1
@@ -1045,7 +1054,6 @@ WITH
                                 OFFSET 0
                             )
                     )
-                    AND tag.position > item.position
                 ORDER BY tag.position
                 LIMIT 1
             ) AS change
@@ -1129,7 +1137,10 @@ WITH
         )
     ),
     compared AS MATERIALIZED (
-        SELECT current_setting('transaction_isolation') = 'read committed'
+        SELECT
+            CASE
+            WHEN current_setting('eventstore.tag_locks', true) <> ''
+                THEN current_setting('transaction_isolation') = 'read committed'
             AND NOT EXISTS (
                 SELECT 1
                 FROM item
@@ -1151,7 +1162,8 @@ WITH
                         ),
                         0
                     )
-            ) AS is_current,
+            )
+                END AS is_current,
         (
             SELECT min(change.position) AS position
             FROM item
@@ -1159,6 +1171,7 @@ WITH
                 SELECT tag.position
                 FROM es_event_tags AS tag
                 WHERE tag.tag = (item.pivot COLLATE "C")
+                    AND tag.position > item.position
                     AND (item.types IS NULL OR tag.event_type = any(item.types))
                     AND (
                         cardinality(item.tags) = 1
@@ -1175,7 +1188,6 @@ WITH
                                 OFFSET 0
                             )
                     )
-                    AND tag.position > item.position
                 ORDER BY tag.position
                 LIMIT 1
             ) AS change
@@ -1259,7 +1271,10 @@ WITH
         )
     ),
     compared AS MATERIALIZED (
-        SELECT current_setting('transaction_isolation') = 'read committed'
+        SELECT
+            CASE
+            WHEN current_setting('eventstore.tag_locks', true) <> ''
+                THEN current_setting('transaction_isolation') = 'read committed'
             AND NOT EXISTS (
                 SELECT 1
                 FROM item
@@ -1281,7 +1296,8 @@ WITH
                         ),
                         0
                     )
-            ) AS is_current,
+            )
+                END AS is_current,
         (
             SELECT min(change.position) AS position
             FROM item
@@ -1289,6 +1305,7 @@ WITH
                 SELECT tag.position
                 FROM es_event_tags AS tag
                 WHERE tag.tag = (item.pivot COLLATE "C")
+                    AND tag.position > item.position
                     AND (item.types IS NULL OR tag.event_type = any(item.types))
                     AND (
                         cardinality(item.tags) = 1
@@ -1305,7 +1322,6 @@ WITH
                                 OFFSET 0
                             )
                     )
-                    AND tag.position > item.position
                 ORDER BY tag.position
                 LIMIT 1
             ) AS change
@@ -1517,7 +1533,10 @@ WITH
         )
     ),
     compared AS MATERIALIZED (
-        SELECT current_setting('transaction_isolation') = 'read committed'
+        SELECT
+            CASE
+            WHEN current_setting('eventstore.tag_locks', true) <> ''
+                THEN current_setting('transaction_isolation') = 'read committed'
             AND NOT EXISTS (
                 SELECT 1
                 FROM item
@@ -1539,7 +1558,8 @@ WITH
                         ),
                         0
                     )
-            ) AS is_current,
+            )
+                END AS is_current,
         (
             SELECT min(change.position) AS position
             FROM item
@@ -1547,6 +1567,7 @@ WITH
                 SELECT tag.position
                 FROM es_event_tags AS tag
                 WHERE tag.tag = (item.pivot COLLATE "C")
+                    AND tag.position > item.position
                     AND (item.types IS NULL OR tag.event_type = any(item.types))
                     AND (
                         cardinality(item.tags) = 1
@@ -1563,7 +1584,6 @@ WITH
                                 OFFSET 0
                             )
                     )
-                    AND tag.position > item.position
                 ORDER BY tag.position
                 LIMIT 1
             ) AS change
@@ -1597,6 +1617,7 @@ WITH
                             SELECT 1 AS one
                             FROM es_event_tags AS tag
                             WHERE tag.tag = (candidate.name COLLATE "C") AND cardinality(item.tags) > 1
+                            ORDER BY tag.tag, tag.position
                             LIMIT 1000
                         ) AS counted
                     ),
@@ -1629,7 +1650,8 @@ WITH
         JOIN LATERAL (
             SELECT tag.position
             FROM es_event_tags AS tag
-            WHERE tag.tag = (item.pivot COLLATE "C")
+            WHERE tag.tag >= (item.pivot COLLATE "C")
+                AND tag.tag <= (item.pivot COLLATE "C")
                 AND (item.types IS NULL OR tag.event_type = any(item.types))
                 AND (
                     cardinality(item.tags) = 1
@@ -1646,6 +1668,7 @@ WITH
                             OFFSET 0
                         )
                 )
+            ORDER BY tag.tag, tag.position
             OFFSET 0
         ) AS found
             ON true
@@ -1689,6 +1712,337 @@ JOIN LATERAL (
     WHERE event.position = matched.position
     LIMIT 1
 ) AS found
+    ON true
+ORDER BY position;
+
+-- postgresql.boundaries_without_tags.compare_boundaries_without_tags
+WITH
+    item AS MATERIALIZED (
+        SELECT
+            item.number,
+            item.tags,
+            item.types,
+            item.categories,
+            item.position,
+            item.event_id,
+            item.seen,
+            item.seen_ids
+        FROM jsonb_to_recordset(CAST(%(items)b::TEXT AS JSONB)) AS item(
+            number INTEGER,
+            tags TEXT[],
+            types TEXT[],
+            categories TEXT[],
+            position BIGINT,
+            event_id UUID,
+            seen BIGINT[],
+            seen_ids UUID[]
+        )
+    ),
+    change AS (
+        SELECT found.number, found.position
+        FROM (
+            SELECT item.number, event.position
+            FROM item
+            JOIN LATERAL (
+                SELECT event.position
+                FROM es_events AS event
+                WHERE event.position > item.position
+                    AND item.tags IS NULL
+                    AND item.types IS NULL
+                    AND item.categories IS NULL
+                OFFSET 0
+            ) AS event
+                ON true
+            UNION ALL
+            SELECT item.number, event.position
+            FROM item
+            JOIN unnest(item.types) AS wanted(name) ON item.tags IS NULL
+            JOIN LATERAL (
+                SELECT event.position
+                FROM es_events AS event
+                WHERE (event.event_type, event.position) > (wanted.name COLLATE "C", item.position)
+                    AND (event.event_type, event.position) <= (
+                        wanted.name COLLATE "C", 9223372036854775807
+                    )
+                    AND (item.categories IS NULL OR event.category = any(item.categories))
+                ORDER BY event.event_type, event.position
+                OFFSET 0
+            ) AS event
+                ON true
+            UNION ALL
+            SELECT item.number, event.position
+            FROM item
+            JOIN unnest(item.categories) AS wanted(name) ON item.tags IS NULL AND item.types IS NULL
+            JOIN LATERAL (
+                SELECT event.position
+                FROM es_events AS event
+                WHERE (event.category, event.position) > (wanted.name COLLATE "C", item.position)
+                    AND (event.category, event.position) <= (
+                        wanted.name COLLATE "C", 9223372036854775807
+                    )
+                ORDER BY event.category, event.position
+                OFFSET 0
+            ) AS event
+                ON true
+            UNION ALL
+            SELECT item.number, tag.position
+            FROM item
+            JOIN LATERAL (
+                SELECT candidate.name
+                FROM unnest(item.tags) AS candidate(name)
+                ORDER BY (
+                    SELECT count(*) AS number
+                    FROM (
+                        SELECT 1 AS one
+                        FROM es_event_tags AS tag
+                        WHERE tag.tag = (candidate.name COLLATE "C") AND tag.position > item.position
+                        ORDER BY tag.tag, tag.position
+                        LIMIT 1000
+                    ) AS counted
+                )
+                LIMIT 1
+            ) AS pivot
+                ON true
+            JOIN LATERAL (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE (tag.tag, tag.position) > (pivot.name COLLATE "C", item.position)
+                    AND (tag.tag, tag.position) <= (pivot.name COLLATE "C", 9223372036854775807)
+                    AND (item.types IS NULL OR tag.event_type = any(item.types))
+                    AND (
+                        item.categories IS NULL
+                            OR EXISTS (
+                                SELECT 1
+                                FROM es_events AS event
+                                WHERE event.position = tag.position
+                                    AND event.category = any(item.categories)
+                                OFFSET 0
+                            )
+                    )
+                    AND NOT EXISTS (
+                        SELECT 1
+                        FROM unnest(item.tags) AS wanted(name)
+                        WHERE NOT EXISTS (
+                            SELECT 1
+                            FROM es_event_tags AS other
+                            WHERE other.tag = (wanted.name COLLATE "C") AND other.position = tag.position
+                            OFFSET 0
+                        )
+                        OFFSET 0
+                    )
+                ORDER BY tag.tag, tag.position
+                OFFSET 0
+            ) AS tag
+                ON true
+        ) AS found EXCEPT
+        SELECT item.number, seen.position
+        FROM item
+        JOIN unnest(item.seen) AS seen(position) ON true
+    )
+SELECT
+    CASE
+        WHEN current_setting('eventstore.tag_locks', true) <> ''
+            THEN current_setting('transaction_isolation') = 'read committed'
+        AND NOT EXISTS (
+            SELECT 1
+            FROM item
+            WHERE item.position > 0
+                AND NOT EXISTS (
+                    SELECT 1
+                    FROM es_events AS event
+                    WHERE event.position = item.position AND event.event_id = item.event_id
+                    OFFSET 0
+                )
+        )
+        AND (
+            %(generation)b::BIGINT IS NULL
+                OR %(generation)b::BIGINT = coalesce(
+                    (
+                        SELECT max(tag.position) AS generation
+                        FROM es_event_tags AS tag
+                        WHERE tag.tag = ''
+                    ),
+                    0
+                )
+        )
+            END
+        AND NOT EXISTS (
+            SELECT 1
+            FROM item
+            JOIN unnest(item.seen, item.seen_ids) AS seen(position, event_id) ON true
+            WHERE NOT EXISTS (
+                SELECT 1
+                FROM es_events AS event
+                WHERE event.position = seen.position AND event.event_id = seen.event_id
+                OFFSET 0
+            )
+            OFFSET 0
+        ) AS is_current,
+    (SELECT min(change.position) AS position FROM change) AS changed;
+
+-- postgresql.boundaries_without_tags.lock_all_appends
+LOCK TABLE es_streams IN EXCLUSIVE MODE;
+
+-- postgresql.boundaries_without_tags.read_boundary_without_tags
+-- with name_of_es_events = 'es_events'
+WITH
+    item AS MATERIALIZED (
+        SELECT item.number, item.tags, item.types, item.categories, CAST(0 AS BIGINT) AS position
+        FROM jsonb_to_recordset(CAST(%(items)b::TEXT AS JSONB)) AS item(
+            number INTEGER, tags TEXT[], types TEXT[], categories TEXT[]
+        )
+    ),
+    settled AS MATERIALIZED (
+        SELECT coalesce(max(event.position), 0) AS position
+        FROM es_events AS event
+        WHERE event.position = %(settled)b::BIGINT AND event.event_id = %(settled_id)b::UUID
+    ),
+    found AS MATERIALIZED (
+        SELECT item.number, event.position
+        FROM item
+        JOIN LATERAL (
+            SELECT event.position
+            FROM es_events AS event
+            WHERE event.position > item.position
+                AND item.tags IS NULL
+                AND item.types IS NULL
+                AND item.categories IS NULL
+            OFFSET 0
+        ) AS event
+            ON true
+        UNION ALL
+        SELECT item.number, event.position
+        FROM item
+        JOIN unnest(item.types) AS wanted(name) ON item.tags IS NULL
+        JOIN LATERAL (
+            SELECT event.position
+            FROM es_events AS event
+            WHERE (event.event_type, event.position) > (wanted.name COLLATE "C", item.position)
+                AND (event.event_type, event.position) <= (
+                    wanted.name COLLATE "C", 9223372036854775807
+                )
+                AND (item.categories IS NULL OR event.category = any(item.categories))
+            ORDER BY event.event_type, event.position
+            OFFSET 0
+        ) AS event
+            ON true
+        UNION ALL
+        SELECT item.number, event.position
+        FROM item
+        JOIN unnest(item.categories) AS wanted(name) ON item.tags IS NULL AND item.types IS NULL
+        JOIN LATERAL (
+            SELECT event.position
+            FROM es_events AS event
+            WHERE (event.category, event.position) > (wanted.name COLLATE "C", item.position)
+                AND (event.category, event.position) <= (
+                    wanted.name COLLATE "C", 9223372036854775807
+                )
+            ORDER BY event.category, event.position
+            OFFSET 0
+        ) AS event
+            ON true
+        UNION ALL
+        SELECT item.number, tag.position
+        FROM item
+        JOIN LATERAL (
+            SELECT candidate.name
+            FROM unnest(item.tags) AS candidate(name)
+            ORDER BY (
+                SELECT count(*) AS number
+                FROM (
+                    SELECT 1 AS one
+                    FROM es_event_tags AS tag
+                    WHERE tag.tag = (candidate.name COLLATE "C") AND tag.position > item.position
+                    ORDER BY tag.tag, tag.position
+                    LIMIT 1000
+                ) AS counted
+            )
+            LIMIT 1
+        ) AS pivot
+            ON true
+        JOIN LATERAL (
+            SELECT tag.position
+            FROM es_event_tags AS tag
+            WHERE (tag.tag, tag.position) > (pivot.name COLLATE "C", item.position)
+                AND (tag.tag, tag.position) <= (pivot.name COLLATE "C", 9223372036854775807)
+                AND (item.types IS NULL OR tag.event_type = any(item.types))
+                AND (
+                    item.categories IS NULL
+                        OR EXISTS (
+                            SELECT 1
+                            FROM es_events AS event
+                            WHERE event.position = tag.position AND event.category = any(item.categories)
+                            OFFSET 0
+                        )
+                )
+                AND NOT EXISTS (
+                    SELECT 1
+                    FROM unnest(item.tags) AS wanted(name)
+                    WHERE NOT EXISTS (
+                        SELECT 1
+                        FROM es_event_tags AS other
+                        WHERE other.tag = (wanted.name COLLATE "C") AND other.position = tag.position
+                        OFFSET 0
+                    )
+                    OFFSET 0
+                )
+            ORDER BY tag.tag, tag.position
+            OFFSET 0
+        ) AS tag
+            ON true
+    ),
+    seen AS MATERIALIZED (
+        SELECT
+            item.number,
+            coalesce(
+                array_agg(DISTINCT found.position) FILTER (WHERE found.position IS NOT NULL),
+                CAST(ARRAY[] AS BIGINT[])
+            ) AS positions
+        FROM item
+        JOIN settled ON true
+        LEFT JOIN found ON found.number = item.number AND found.position > settled.position
+        GROUP BY item.number
+    )
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    (
+        SELECT CAST(jsonb_agg(to_jsonb(seen.positions) ORDER BY seen.number) AS TEXT) AS seen
+        FROM seen
+    ) AS stream_id,
+    coalesce(
+        (SELECT max(tag.position) AS generation FROM es_event_tags AS tag WHERE tag.tag = ''), 0
+    ) AS version,
+    (SELECT CASE WHEN settled.position > 0 THEN %(settled_id)b::UUID END AS event_id FROM settled) AS event_id,
+    (SELECT CAST(settled.position AS TEXT) AS position FROM settled) AS event_type,
+    CAST(server.in_recovery AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(server.es_events AS TEXT) AS metadata,
+    server.started_at AS recorded_at
+FROM (
+    SELECT CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery
+) AS server
+UNION ALL
+SELECT event.*
+FROM (SELECT DISTINCT found.position FROM found) AS matched
+JOIN LATERAL (
+    SELECT
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position = matched.position
+    LIMIT 1
+) AS event
     ON true
 ORDER BY position;
 
@@ -3276,6 +3630,7 @@ FROM (
                                     AND tag.position > %(after_position_0)b::BIGINT
                                     AND tag.position <= %(up_to_position)b::BIGINT
                                     AND cardinality(%(tags_0)b::TEXT[]) > 1
+                                ORDER BY tag.tag, tag.position
                                 LIMIT 1000
                             ) AS counted
                         )
@@ -3372,6 +3727,7 @@ FROM (
                                     AND tag.position > %(after_position_0)b::BIGINT
                                     AND tag.position <= %(up_to_position)b::BIGINT
                                     AND cardinality(%(tags_0)b::TEXT[]) > 1
+                                ORDER BY tag.tag, tag.position
                                 LIMIT 1000
                             ) AS counted
                         )
@@ -3469,6 +3825,7 @@ FROM (
                                     AND tag.position > %(after_position_0)b::BIGINT
                                     AND tag.position <= %(up_to_position)b::BIGINT
                                     AND cardinality(%(tags_0)b::TEXT[]) > 1
+                                ORDER BY tag.tag, tag.position
                                 LIMIT 1000
                             ) AS counted
                         )
@@ -4609,6 +4966,7 @@ FROM (
                                     AND tag.position > %(after_position_0)b::BIGINT
                                     AND tag.position <= %(up_to_position)b::BIGINT
                                     AND cardinality(%(tags_0)b::TEXT[]) > 1
+                                ORDER BY tag.tag, tag.position
                                 LIMIT 1000
                             ) AS counted
                         )
@@ -4705,6 +5063,7 @@ FROM (
                                     AND tag.position > %(after_position_0)b::BIGINT
                                     AND tag.position <= %(up_to_position)b::BIGINT
                                     AND cardinality(%(tags_0)b::TEXT[]) > 1
+                                ORDER BY tag.tag, tag.position
                                 LIMIT 1000
                             ) AS counted
                         )
@@ -4802,6 +5161,7 @@ FROM (
                                     AND tag.position > %(after_position_0)b::BIGINT
                                     AND tag.position <= %(up_to_position)b::BIGINT
                                     AND cardinality(%(tags_0)b::TEXT[]) > 1
+                                ORDER BY tag.tag, tag.position
                                 LIMIT 1000
                             ) AS counted
                         )
@@ -4966,13 +5326,18 @@ WITH
     earlier AS MATERIALIZED (
         SELECT CAST(
             coalesce(nullif(current_setting('eventstore.tag_locks', true), ''), '0') AS INTEGER
-        ) AS number
+        ) AS number,
+        coalesce(current_setting('eventstore.all_tags', true), '') AS tables,
+        CAST(CAST(to_regclass(%(name_of_es_event_tags)b::TEXT) AS OID) AS TEXT) AS own_table
     ),
     verdict AS MATERIALIZED (
         SELECT
-            earlier.number < 0 AS has_all,
+            earlier.number,
+            earlier.tables,
+            earlier.own_table,
+            earlier.own_table = any(string_to_array(earlier.tables, ' ')) AS has_all,
             CASE
-                WHEN earlier.number < 0 THEN true
+                WHEN earlier.own_table = any(string_to_array(earlier.tables, ' ')) THEN true
                 WHEN %(number)b::INTEGER < 0 THEN earlier.number = 0
                 WHEN earlier.number + %(number)b::INTEGER <= 256 THEN true
                 ELSE (
@@ -4980,18 +5345,30 @@ WITH
                     FROM pg_locks
                     WHERE pid = pg_backend_pid() AND locktype = 'advisory'
                 )
-                END AS is_allowed,
+                END AS is_allowed
+        FROM earlier
+    ),
+    noted AS MATERIALIZED (
+        SELECT
             set_config(
                 'eventstore.tag_locks',
                 CAST(
-                    CASE WHEN earlier.number < 0
-                        OR %(number)b::INTEGER < 0 THEN -1
-                            ELSE earlier.number + %(number)b::INTEGER
-                            END AS TEXT
+                    verdict.number + CASE WHEN verdict.is_allowed
+                        AND NOT verdict.has_all
+                        AND %(number)b::INTEGER > 0 THEN %(number)b::INTEGER ELSE 0 END AS TEXT
                 ),
                 true
-            ) AS setting
-        FROM earlier
+            ) AS number,
+            set_config(
+                'eventstore.all_tags',
+                CASE WHEN verdict.is_allowed
+                    AND NOT verdict.has_all
+                    AND %(number)b::INTEGER < 0 THEN verdict.tables || ' ' || verdict.own_table
+                        ELSE verdict.tables
+                        END,
+                true
+            ) AS tables
+        FROM verdict
     )
 SELECT
     verdict.is_allowed,
@@ -5015,8 +5392,11 @@ SELECT
             ORDER BY bool_or(tag.name = '') DESC, 1
         ) AS wanted
         WHERE verdict.is_allowed AND NOT verdict.has_all
-    ) AS locked
-FROM verdict;
+    ) AS locked,
+    noted.number,
+    noted.tables
+FROM verdict
+JOIN noted ON true;
 
 -- postgresql.tag_rows.delete_superfluous_tags
 DELETE FROM es_event_tags AS tag

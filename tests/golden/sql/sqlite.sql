@@ -1122,6 +1122,256 @@ FROM (
 ) AS found
 ORDER BY position;
 
+-- sqlite.boundaries_without_tags.compare_boundaries_without_tags
+WITH
+    asked AS (
+        SELECT
+            json_extract(asked.value, '$.number') AS number,
+            json_extract(asked.value, '$.tags') AS tags,
+            json_extract(asked.value, '$.types') AS types,
+            json_extract(asked.value, '$.categories') AS categories,
+            coalesce(json_extract(asked.value, '$.position'), 0) AS position,
+            json_extract(asked.value, '$.event_id') AS event_id,
+            json_extract(asked.value, '$.seen') AS seen,
+            json_extract(asked.value, '$.seen_ids') AS seen_ids
+        FROM json_each(:items) AS asked
+    ),
+    item AS MATERIALIZED (
+        SELECT
+            asked.*,
+            (
+                SELECT candidate.value
+                FROM json_each(asked.tags) AS candidate
+                ORDER BY (
+                    SELECT count(*) AS number
+                    FROM (
+                        SELECT 1 AS one
+                        FROM es_event_tags AS tag
+                        WHERE tag.tag = candidate.value
+                        LIMIT 1000
+                    )
+                )
+                LIMIT 1
+            ) AS pivot
+        FROM asked
+    )
+SELECT
+    NOT EXISTS (
+        SELECT 1
+        FROM item
+        WHERE item.position > 0
+            AND NOT EXISTS (
+                SELECT 1
+                FROM es_events AS event
+                WHERE event.position = item.position AND event.event_id = item.event_id
+            )
+    )
+        AND (
+            :generation IS NULL
+                OR :generation = coalesce(
+                    (
+                        SELECT max(tag.position) AS generation
+                        FROM es_event_tags AS tag
+                        WHERE tag.tag = ''
+                    ),
+                    0
+                )
+        )
+        AND NOT EXISTS (
+            SELECT 1
+            FROM item CROSS
+            JOIN json_each(item.seen) AS seen CROSS
+            JOIN json_each(item.seen_ids) AS seen_id ON seen_id.key = seen.key
+            WHERE NOT EXISTS (
+                SELECT 1
+                FROM es_events AS event
+                WHERE event.position = seen.value AND event.event_id = seen_id.value
+            )
+        ) AS is_current,
+    (
+        SELECT min(change.position) AS position
+        FROM (
+            SELECT found.number, found.position
+            FROM (
+                SELECT item.number, event.position
+                FROM item
+                JOIN es_events AS event ON event.position > item.position
+                WHERE item.tags IS NULL AND item.types IS NULL AND item.categories IS NULL
+                UNION ALL
+                SELECT item.number, event.position
+                FROM item CROSS
+                JOIN json_each(item.types) AS wanted CROSS
+                JOIN es_events AS event
+                    ON event.event_type = wanted.value AND event.position > item.position
+                WHERE item.tags IS NULL
+                    AND (
+                        item.categories IS NULL
+                            OR event.category IN (
+                                SELECT each.value FROM json_each(item.categories) AS each
+                            )
+                    )
+                UNION ALL
+                SELECT item.number, event.position
+                FROM item CROSS
+                JOIN json_each(item.categories) AS wanted CROSS
+                JOIN es_events AS event
+                    ON event.category = wanted.value AND event.position > item.position
+                WHERE item.tags IS NULL AND item.types IS NULL
+                UNION ALL
+                SELECT item.number, tag.position
+                FROM item CROSS
+                JOIN es_event_tags AS tag ON tag.tag = item.pivot AND tag.position > item.position CROSS
+                JOIN es_events AS event ON event.position = tag.position
+                WHERE (
+                    item.types IS NULL
+                        OR tag.event_type IN (SELECT type.value FROM json_each(item.types) AS type)
+                )
+                    AND (
+                        item.categories IS NULL
+                            OR event.category IN (
+                                SELECT each.value FROM json_each(item.categories) AS each
+                            )
+                    )
+                    AND NOT EXISTS (
+                        SELECT 1
+                        FROM json_each(item.tags) AS wanted
+                        WHERE NOT EXISTS (
+                            SELECT 1
+                            FROM es_event_tags AS other
+                            WHERE other.tag = wanted.value AND other.position = tag.position
+                        )
+                    )
+            ) AS found EXCEPT
+            SELECT item.number, seen.value
+            FROM item CROSS
+            JOIN json_each(item.seen) AS seen
+        ) AS change
+    ) AS changed;
+
+-- sqlite.boundaries_without_tags.read_boundary_without_tags
+WITH
+    asked AS (
+        SELECT
+            json_extract(asked.value, '$.number') AS number,
+            json_extract(asked.value, '$.tags') AS tags,
+            json_extract(asked.value, '$.types') AS types,
+            json_extract(asked.value, '$.categories') AS categories,
+            coalesce(json_extract(asked.value, '$.position'), 0) AS position,
+            json_extract(asked.value, '$.event_id') AS event_id,
+            json_extract(asked.value, '$.seen') AS seen,
+            json_extract(asked.value, '$.seen_ids') AS seen_ids
+        FROM json_each(:items) AS asked
+    ),
+    item AS MATERIALIZED (
+        SELECT
+            asked.*,
+            (
+                SELECT candidate.value
+                FROM json_each(asked.tags) AS candidate
+                ORDER BY (
+                    SELECT count(*) AS number
+                    FROM (
+                        SELECT 1 AS one
+                        FROM es_event_tags AS tag
+                        WHERE tag.tag = candidate.value
+                        LIMIT 1000
+                    )
+                )
+                LIMIT 1
+            ) AS pivot
+        FROM asked
+    ),
+    settled AS MATERIALIZED (
+        SELECT coalesce(max(event.position), 0) AS position
+        FROM es_events AS event
+        WHERE event.position = :settled AND event.event_id = :settled_id
+    ),
+    found AS MATERIALIZED (
+        SELECT item.number, event.position
+        FROM item
+        JOIN es_events AS event ON event.position > item.position
+        WHERE item.tags IS NULL AND item.types IS NULL AND item.categories IS NULL
+        UNION ALL
+        SELECT item.number, event.position
+        FROM item CROSS
+        JOIN json_each(item.types) AS wanted CROSS
+        JOIN es_events AS event ON event.event_type = wanted.value AND event.position > item.position
+        WHERE item.tags IS NULL
+            AND (
+                item.categories IS NULL
+                    OR event.category IN (SELECT each.value FROM json_each(item.categories) AS each)
+            )
+        UNION ALL
+        SELECT item.number, event.position
+        FROM item CROSS
+        JOIN json_each(item.categories) AS wanted CROSS
+        JOIN es_events AS event ON event.category = wanted.value AND event.position > item.position
+        WHERE item.tags IS NULL AND item.types IS NULL
+        UNION ALL
+        SELECT item.number, tag.position
+        FROM item CROSS
+        JOIN es_event_tags AS tag ON tag.tag = item.pivot AND tag.position > item.position CROSS
+        JOIN es_events AS event ON event.position = tag.position
+        WHERE (
+            item.types IS NULL
+                OR tag.event_type IN (SELECT type.value FROM json_each(item.types) AS type)
+        )
+            AND (
+                item.categories IS NULL
+                    OR event.category IN (SELECT each.value FROM json_each(item.categories) AS each)
+            )
+            AND NOT EXISTS (
+                SELECT 1
+                FROM json_each(item.tags) AS wanted
+                WHERE NOT EXISTS (
+                    SELECT 1
+                    FROM es_event_tags AS other
+                    WHERE other.tag = wanted.value AND other.position = tag.position
+                )
+            )
+    )
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    (
+        SELECT json_group_array(
+            (
+                SELECT json_group_array(DISTINCT found.position) AS positions
+                FROM found
+                WHERE found.number = item.number AND found.position > settled.position
+            )
+        ) AS seen
+        FROM (SELECT number FROM item ORDER BY number) AS item
+    ) AS stream_id,
+    coalesce(
+        (SELECT max(tag.position) AS generation FROM es_event_tags AS tag WHERE tag.tag = ''), 0
+    ) AS version,
+    CASE WHEN settled.position > 0 THEN :settled_id END AS event_id,
+    CAST(settled.position AS TEXT) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+FROM settled
+UNION ALL
+SELECT matching.*
+FROM (
+    SELECT
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position IN (SELECT found.position FROM found)
+) AS matching
+ORDER BY position;
+
 -- sqlite.history.add_permission
 INSERT INTO es_history_permission (id) VALUES (1) ON CONFLICT DO NOTHING RETURNING id;
 
