@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.orm import Session
 
-from eventstore import ANY, NO_STREAM, STREAM_EXISTS, Append, EventFilter, EventStore, NewEvent
-from eventstore.errors import ConcurrencyConflict, StreamForbidden, TenantNotSet
-from eventstore.projections import Projection, Worker
+from eventstore import ANY, NO_STREAM, STREAM_EXISTS, Append, EventFilter, EventStore, NewEvent, maintenance
+from eventstore.errors import BoundaryChanged, ConcurrencyConflict, StreamForbidden, TenantNotSet, UnsuitableSetting
+from eventstore.projections import OnFailure, Projection, ProjectionAdmin, Worker
 
 pytestmark = pytest.mark.postgresql
 GUIDE: Final = Path(__file__).parent.parent / "docs" / "how-to" / "multi-tenancy.md"
@@ -72,7 +72,8 @@ def filled(limited: EventStore) -> EventStore:
         for tenant in ("acme", "globex"):
             with working_for(tenant):
                 stream_id = f"{tenant}:order-{number}"
-                limited.append(stream_id, [NewEvent("placed"), NewEvent("paid")], expected_version=NO_STREAM)
+                events = [NewEvent("placed", tags=["shared", tenant]), NewEvent("paid")]
+                limited.append(stream_id, events, expected_version=NO_STREAM)
                 limited.snapshots.save(stream_id, version=1, state={})
     return limited
 
@@ -95,6 +96,8 @@ READS: dict[str, Callable[[EventStore], set[str]]] = {
     },
     "list of streams": lambda store: {each.stream_id for each in store.list_streams()},
     "snapshots": lambda store: {each.stream_id for each in store.snapshots.list()},
+    "by tag": lambda store: {each.stream_id for each in store.read_all(EventFilter(tags=["shared"]))},
+    "a boundary": lambda store: {each.stream_id for each in store.read_boundary(EventFilter(tags=["shared"]))},
     "a snapshot": lambda store: {
         name for name in ("acme:order-1", "globex:order-1") if store.snapshots.load(name, schema_version=1)
     },
@@ -115,6 +118,51 @@ def test_the_owner_sees_all(filled: EventStore, postgres_engine: Engine) -> None
     projection.on("placed")(lambda each, _: seen.append(each.stream_id))
     Worker(EventStore(postgres_engine), projection).run_until_caught_up()
     assert seen == ["acme:order-1", "globex:order-1", "acme:order-2", "globex:order-2"]
+
+
+def test_dead_letters_are_shown_to_their_tenant(filled: EventStore, postgres_engine: Engine) -> None:
+    projection = Projection("all", on_failure=OnFailure.DEAD_LETTER)
+    projection.on("placed")(lambda *_: 1 / 0)
+    Worker(EventStore(postgres_engine), projection).run_until_caught_up()
+    with working_for("acme"):
+        letters = ProjectionAdmin(filled).dead_letters.list("all")
+        assert {each.stream_id for each in letters} == {"acme:order-1", "acme:order-2"}
+
+
+# --- tags
+
+
+def test_a_boundary_is_of_one_tenant_although_others_have_the_same_tags(filled: EventStore) -> None:
+    with working_for("acme"):
+        boundary = filled.read_boundary(EventFilter(tags=["shared"]))
+    with working_for("globex"):
+        filled.append("globex:order-1", NewEvent("noted", tags=["shared"]), expected_version=ANY)
+        assert list(filled.read_boundary(EventFilter(tags=["acme"]))) == []
+    with working_for("acme"):
+        filled.append("acme:order-1", NewEvent("noted", tags=["shared"]), expected_version=ANY, condition=boundary)
+        with pytest.raises(BoundaryChanged):
+            filled.append("acme:order-1", NewEvent("noted", tags=["shared"]), expected_version=ANY, condition=boundary)
+
+
+def test_tags_can_not_be_read_by_another_tenant(filled: EventStore, limited_engine: Engine) -> None:
+    with working_for("acme"), limited_engine.connect() as connection:
+        assert set(connection.scalars(text("SELECT tag FROM es_event_tags"))) == {"shared", "acme"}
+
+
+def test_a_repair_by_a_role_from_which_rows_are_hidden_is_refused(filled: EventStore, postgres_engine: Engine) -> None:
+    """It would delete the tags of all events that it does not see."""
+    with postgres_engine.begin() as connection:
+        connection.execute(text("ALTER TABLE es_event_tags DISABLE ROW LEVEL SECURITY"))
+    with working_for("acme"):
+        repairs = maintenance.plan(maintenance.verify(filled))
+        assert any("es_event_tags" in each.action for each in repairs)
+        with pytest.raises(UnsuitableSetting, match="BYPASSRLS"):
+            list(maintenance.repair(filled, repairs))
+    with postgres_engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM es_event_tags")) == 8
+
+
+# --- writing
 
 
 @pytest.mark.parametrize("number", [1, 7], ids=["it exists", "it does not exist"])

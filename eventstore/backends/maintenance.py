@@ -73,6 +73,14 @@ class MaintenanceBackend(Protocol):
         """Return (tag, position, whether the event has it) of a page of the stored tags."""
         ...
 
+    def check_sees_all_rows(self, run: Run) -> None:
+        """Check that no row is hidden from the role; a repair would take a hidden event for one that is gone.
+
+        Raises:
+            UnsuitableSetting: Row level security is in force.
+        """
+        ...
+
     def restore_tags(self, run: Run) -> None:
         """Make the stored tags those of the events. All tags are locked."""
         ...

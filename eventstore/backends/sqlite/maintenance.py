@@ -68,6 +68,9 @@ class SQLiteMaintenance:
         """Read a page of the primary key."""
         return run(page_of_tags, after_tag=after_tag, after_position=after_position, page_size=page_size)
 
+    def check_sees_all_rows(self, run: Run) -> None:
+        """Return: SQLite has no row level security."""
+
     def restore_tags(self, run: Run) -> None:
         """Delete what is superfluous, then store what is missing."""
         run(delete_superfluous_tags)
