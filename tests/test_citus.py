@@ -20,7 +20,6 @@ from eventstore.errors import SeveralTenants, UnsuitableServer
 from eventstore.testing.adversary.loading import OURS
 from eventstore.testing.adversary.running import CASES
 from eventstore.testing.adversary.verdicts import Result
-from eventstore.testing.boundary_contract import BoundaryContract
 from eventstore.testing.contract import EventStoreContract
 from tests.fix_engines import empty
 from tests.test_adversary import attack
@@ -34,10 +33,7 @@ OTHER_WORKER = "SELECT nodename, nodeport FROM pg_dist_node WHERE groupid > 0 AN
 
 
 class TestCitusBySchema(EventStoreContract):
-    """The contract but for tags and boundaries, which are refused: test_citus_dialect.py."""
-
-    takes_tags = False
-    locals().update({name: None for name in vars(BoundaryContract) if name.startswith("test_")})
+    """The contract."""
 
     @pytest.fixture
     def engine(self, citus_engine: Engine, citus_url: str, citus_schema: str) -> Iterator[Engine]:
