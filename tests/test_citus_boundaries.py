@@ -18,6 +18,11 @@ from tests.waiting import start_waiting, until
 COURSE = EventFilter(tags=["course:1"])
 KEY = """SELECT ~hashtextextended('course:1', CAST(to_regclass(:tags) AS OID)::BIGINT)"""
 
+KNOWN = """
+SELECT known.transaction_number > 0 FROM pg_locks JOIN get_all_active_transactions() AS known ON known.process_id = pid
+WHERE NOT granted AND locktype = 'advisory'
+"""
+
 
 @pytest.fixture
 def store(citus_engine: Engine, citus_schemas: tuple[str, str]) -> EventStore:
@@ -143,6 +148,20 @@ def test_those_who_only_read_a_tag_do_not_exclude_each_other(store: EventStore, 
             threads, tx.connection, store.append, "a-3", NewEvent("a", tags=["course:1"]), expected_version=ANY
         )
     assert writing.result().version == 1
+
+
+def test_citus_knows_those_who_wait_for_tags(store: EventStore, threads: ThreadPoolExecutor) -> None:
+    """It takes all that it does not know for one transaction, and cancels some of them for a deadlock that is none."""
+    store.append("a-1", NewEvent("a"), expected_version=0)
+    with store.transaction() as tx:
+        tx.append("a-2", NewEvent("a", tags=["course:1"]), expected_version=ANY)
+        waiting = start_waiting(
+            threads, tx.connection, store.append, "a-3", NewEvent("a", tags=["course:1"]), expected_version=ANY
+        )
+        with store.engine.connect() as connection:
+            known = connection.execute(text(KNOWN)).scalars().all()
+    assert waiting.result().version == 1
+    assert known == [True]
 
 
 def test_a_decision_across_tenants_is_refused(citus_engine: Engine, citus_schemas: tuple[str, str]) -> None:

@@ -127,7 +127,21 @@ def append(run: Run, pending: PendingAppend) -> tuple[int, int] | None:
     return _insert(run, pending, advanced[0][0] - len(pending)) if advanced else None
 
 
-def lock_tags(run: Run, locks: TagLocks | None) -> None:
+def prepare_to_lock_tags(run: Run) -> None:
+    """Write to the worker, before tags are locked on the coordinator.
+
+    So the transaction keeps the tables on this worker until it ends. And Citus knows the transaction from then on: its
+    search for distributed deadlocks takes all that it does not know for one, and would cancel some of those that wait
+    for tags, although there is no deadlock.
+
+    Raises:
+        SeveralTenants: The transaction has appended to another tenant's store.
+    """
+    _refuse_several_tenants(run)
+    run(stay_on_worker)
+
+
+def lock_tags_on_worker(run: Run, locks: TagLocks | None) -> None:
     """Lock tags on the worker, after they were locked on the coordinator; see `Dialect.lock_tags`.
 
     The locks on the coordinator end with the coordinator, also while a commit is under way on the worker. Those on the
@@ -138,11 +152,9 @@ def lock_tags(run: Run, locks: TagLocks | None) -> None:
         PositionsBehind: As for `check_positions`. An append that has only now ended on the worker may have drawn
             positions that the coordinator has lost in a crash.
     """
-    _refuse_several_tenants(run)
     parameters = lock_parameters(locks)
     del parameters["number"]
     ((keys, are_shared),) = run(keys_on_worker, **parameters)
-    run(stay_on_worker)
     run(lock_on_worker, keys=keys, are_shared=are_shared)
     check_positions(run)
 

@@ -229,6 +229,8 @@ class PostgreSQLDialect:
 
     def lock_tags(self, run: Run, locks: TagLocks | None) -> None:
         """Lock tags one by one, or all by one lock if they are many."""
+        if self.on_citus:
+            citus.prepare_to_lock_tags(run)
         ((is_allowed, isolation_level, locked),) = run(lock_tags, **lock_parameters(locks))
         if isolation_level != "read committed":
             raise UnsuitableTransaction(
@@ -238,7 +240,7 @@ class PostgreSQLDialect:
         if not is_allowed:
             raise TooManyTags(MAX_LOCKED_TAGS, MAX_LOCKED_TAGS_OF_TRANSACTION)
         if self.on_citus and locked:
-            citus.lock_tags(run, locks)
+            citus.lock_tags_on_worker(run, locks)
 
     def append_tagged(
         self, run: Run, pending: PendingAppend, locks: TagLocks, condition: Condition | None, *, at_once: bool

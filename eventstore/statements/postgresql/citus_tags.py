@@ -21,7 +21,7 @@ _STAY: Final = """
 INSERT INTO {tags} (position, tag, event_type)
 SELECT tag.position, tag.tag, tag.event_type
 FROM {tags} AS tag
-WHERE tag.tag IS NULL
+WHERE tag.tag = '' AND tag.position = 0
 """
 
 _LOCK: Final = """
@@ -54,7 +54,10 @@ def keys_on_worker(tables: Tables) -> ClauseElement:
 
 
 def stay_on_worker(tables: Tables) -> ClauseElement:
-    """Insert no row, so that Citus moves the tables to another worker only after this transaction."""
+    """Insert no row, so that Citus knows the transaction, and moves the tables to another worker only after it.
+
+    That there is no such row is not known to the planner, which would leave out the worker otherwise.
+    """
     return sql_text(_STAY, tables)
 
 
