@@ -1986,7 +1986,7 @@ SELECT (SELECT any_tag.position FROM es_event_tags AS any_tag LIMIT 1) AS positi
 INSERT INTO es_event_tags (position, tag, event_type)
 SELECT tag.position, tag.tag, tag.event_type
 FROM es_event_tags AS tag
-WHERE tag.tag IS NULL;
+WHERE tag.tag = '' AND tag.position = 0;
 
 -- postgresql.copy.copy_events(('stream_id', 'version', 'event_id', 'event_type', 'schema_version', 'codec', 'data', 'metadata'))
 COPY es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
