@@ -152,7 +152,9 @@ def test_those_who_only_read_a_tag_do_not_exclude_each_other(store: EventStore, 
 
 def test_citus_knows_those_who_wait_for_tags(store: EventStore, threads: ThreadPoolExecutor) -> None:
     """It takes all that it does not know for one transaction, and cancels some of them for a deadlock that is none."""
-    store.append("a-1", NewEvent("a"), expected_version=0)
+    with store.transaction() as one, store.transaction() as other:  # the first append of a connection checks more
+        one.append("a-1", NewEvent("a"), expected_version=0)
+        other.append("b-1", NewEvent("a"), expected_version=0)
     with store.transaction() as tx:
         tx.append("a-2", NewEvent("a", tags=["course:1"]), expected_version=ANY)
         waiting = start_waiting(
