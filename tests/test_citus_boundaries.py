@@ -1,8 +1,9 @@
 """Tags and appends on condition on Citus by schema, on a real cluster: tests/fix_citus.py."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 
 import psycopg
 import pytest
@@ -75,6 +76,22 @@ class Orphan:
         return bool(self.worker.execute(query).fetchall())
 
 
+LeaveOrphan = Callable[..., Orphan]
+
+
+@pytest.fixture
+def leave_orphan(store: EventStore) -> Iterator[LeaveOrphan]:
+    """Return a function that makes orphans; their sessions are ended before the schema is dropped."""
+    with ExitStack() as stack:
+
+        def leave(position: int | None = None) -> Orphan:
+            orphan = Orphan(store, position)
+            stack.callback(orphan.worker.close)
+            return orphan
+
+        yield leave
+
+
 def append(store: EventStore, threads: ThreadPoolExecutor, orphan: Orphan, **options: object) -> Future[AppendResult]:
     running = threads.submit(
         store.append,
@@ -88,39 +105,40 @@ def append(store: EventStore, threads: ThreadPoolExecutor, orphan: Orphan, **opt
 
 
 def test_one_that_has_ended_on_the_coordinator_alone_keeps_its_tags_locked(
-    store: EventStore, threads: ThreadPoolExecutor
+    store: EventStore, threads: ThreadPoolExecutor, leave_orphan: LeaveOrphan
 ) -> None:
     store.append("a-1", NewEvent("a"), expected_version=0)
     boundary = store.read_boundary(COURSE)
-    orphan = Orphan(store)
+    orphan = leave_orphan()
     running = append(store, threads, orphan, condition=boundary)
     orphan.worker.commit()
     with pytest.raises(BoundaryChanged) as refused:
         running.result()
     assert refused.value.position == orphan.position
-    orphan.worker.close()
 
 
-def test_it_frees_them_if_it_is_rolled_back(store: EventStore, threads: ThreadPoolExecutor) -> None:
+def test_it_frees_them_if_it_is_rolled_back(
+    store: EventStore, threads: ThreadPoolExecutor, leave_orphan: LeaveOrphan
+) -> None:
     store.append("a-1", NewEvent("a"), expected_version=0)
     boundary = store.read_boundary(COURSE)
-    orphan = Orphan(store)
+    orphan = leave_orphan()
     running = append(store, threads, orphan, condition=boundary)
     orphan.worker.rollback()
     running.result()
-    orphan.worker.close()
     assert len(store.read_boundary(COURSE)) == 1
 
 
-def test_no_event_gets_a_position_before_one_with_its_tag(store: EventStore, threads: ThreadPoolExecutor) -> None:
+def test_no_event_gets_a_position_before_one_with_its_tag(
+    store: EventStore, threads: ThreadPoolExecutor, leave_orphan: LeaveOrphan
+) -> None:
     """A coordinator that crashes can lose positions that it has drawn. The next append would get a lower one."""
     store.append("a-1", NewEvent("a"), expected_version=0)
-    orphan = Orphan(store, position=20)
+    orphan = leave_orphan(position=20)
     running = append(store, threads, orphan)
     orphan.worker.commit()
     with pytest.raises(PositionsBehind):
         running.result()
-    orphan.worker.close()
     assert [event.position for event in store.read_boundary(COURSE)] == [20]
 
 
