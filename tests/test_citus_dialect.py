@@ -13,6 +13,7 @@ from eventstore.backends.postgresql.dialect import PostgreSQLDialect
 from eventstore.backends.protocol import Server
 from eventstore.errors import SeveralTenants
 from eventstore.testing.append_contract import AppendContract
+from eventstore.testing.boundary_contract import BoundaryContract
 from eventstore.testing.deletion_contract import DeletionContract
 from eventstore.testing.global_order_contract import GlobalOrderContract
 from eventstore.tokens import PositionToken
@@ -21,7 +22,7 @@ EVENT = PositionToken(7, UUID(int=7), "order-1", 1)
 
 
 @pytest.mark.slow
-class TestPostgreSQLInTheWayOfCitus(AppendContract, GlobalOrderContract, DeletionContract):
+class TestPostgreSQLInTheWayOfCitus(AppendContract, GlobalOrderContract, DeletionContract, BoundaryContract):
     """Heads first, then rows of values; a statement each for the end of the log, the locks, and those of a worker."""
 
     @pytest.fixture
