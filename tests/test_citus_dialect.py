@@ -6,13 +6,14 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, text
 
-from eventstore import ANY, Append, EventFilter, EventStore, NewEvent
+from eventstore import ANY, EventStore, NewEvent
 from eventstore.backends.postgresql import citus
 from eventstore.backends.postgresql.citus import CitusView
 from eventstore.backends.postgresql.dialect import PostgreSQLDialect
 from eventstore.backends.protocol import Server
-from eventstore.errors import InvalidInput, SeveralTenants
+from eventstore.errors import SeveralTenants
 from eventstore.testing.append_contract import AppendContract
+from eventstore.testing.boundary_contract import BoundaryContract
 from eventstore.testing.deletion_contract import DeletionContract
 from eventstore.testing.global_order_contract import GlobalOrderContract
 from eventstore.tokens import PositionToken
@@ -21,10 +22,8 @@ EVENT = PositionToken(7, UUID(int=7), "order-1", 1)
 
 
 @pytest.mark.slow
-class TestPostgreSQLInTheWayOfCitus(AppendContract, GlobalOrderContract, DeletionContract):
+class TestPostgreSQLInTheWayOfCitus(AppendContract, GlobalOrderContract, DeletionContract, BoundaryContract):
     """Heads first, then rows of values; a statement each for the end of the log, the locks, and those of a worker."""
-
-    takes_tags = False
 
     @pytest.fixture
     def engine(self, shared_postgres_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
@@ -115,23 +114,3 @@ def test_a_transaction_appends_to_one_tenants_store(postgres_engine: Engine, mon
         with pytest.raises(SeveralTenants, match=r"other\.es_events"):
             store.join(connection).append("order-1", NewEvent("placed"), expected_version=ANY)
     assert store.stream_version("order-1") == 0
-
-
-# --- consistency boundaries
-
-
-def test_tags_and_conditions_are_refused_before_anything_is_written(
-    shared_postgres_engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = EventStore(shared_postgres_engine)
-    boundary = store.read_boundary(EventFilter(tags=["course:c1"]))
-    monkeypatch.setattr(PostgreSQLDialect, "on_citus", True)
-    with pytest.raises(InvalidInput, match="Citus"):
-        store.append("course-1", [NewEvent("opened", tags=["course:c1"])], expected_version=ANY)
-    with pytest.raises(InvalidInput, match="Citus"):
-        store.append("course-1", [NewEvent("opened")], expected_version=ANY, condition=boundary)
-    with pytest.raises(InvalidInput, match="Citus"):
-        store.append_many(
-            [Append(name, [NewEvent("opened", tags=["t"])], expected_version=ANY) for name in ("course-1", "course-2")]
-        )
-    assert list(store.read_all()) == []

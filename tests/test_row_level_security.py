@@ -12,11 +12,11 @@ import pytest
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.orm import Session
 
-from eventstore import ANY, NO_STREAM, STREAM_EXISTS, Append, EventFilter, EventStore, NewEvent
-from eventstore.errors import BoundaryChanged, ConcurrencyConflict, StreamForbidden, TenantNotSet
+from eventstore import ANY, NO_STREAM, STREAM_EXISTS, Append, EventFilter, EventStore, NewEvent, maintenance
+from eventstore.errors import BoundaryChanged, ConcurrencyConflict, StreamForbidden, TenantNotSet, UnsuitableSetting
 from eventstore.findings import Finding, FindingKind
 from eventstore.maintenance import fill_tags, verify
-from eventstore.projections import Projection, Worker
+from eventstore.projections import OnFailure, Projection, ProjectionAdmin, Worker
 
 pytestmark = pytest.mark.postgresql
 GUIDE: Final = Path(__file__).parent.parent / "docs" / "how-to" / "multi-tenancy.md"
@@ -199,6 +199,31 @@ def test_the_owner_sees_all(filled: EventStore, postgres_engine: Engine) -> None
     projection.on("placed")(lambda each, _: seen.append(each.stream_id))
     Worker(EventStore(postgres_engine), projection).run_until_caught_up()
     assert seen == ["acme:order-1", "globex:order-1", "acme:order-2", "globex:order-2"]
+
+
+def test_dead_letters_are_shown_to_their_tenant(filled: EventStore, postgres_engine: Engine) -> None:
+    projection = Projection("all", on_failure=OnFailure.DEAD_LETTER)
+    projection.on("placed")(lambda *_: 1 / 0)
+    Worker(EventStore(postgres_engine), projection).run_until_caught_up()
+    with working_for("acme"):
+        letters = ProjectionAdmin(filled).dead_letters.list("all")
+        assert {each.stream_id for each in letters} == {"acme:order-1", "acme:order-2"}
+
+
+def test_a_repair_by_a_role_from_which_rows_are_hidden_is_refused(filled: EventStore, postgres_engine: Engine) -> None:
+    """It would delete the tags of all events that it does not see."""
+    with postgres_engine.begin() as connection:
+        connection.execute(text("ALTER TABLE es_event_tags DISABLE ROW LEVEL SECURITY"))
+    with working_for("acme"):
+        repairs = maintenance.plan(maintenance.verify(filled))
+        assert any("es_event_tags" in each.action for each in repairs)
+        with pytest.raises(UnsuitableSetting, match="BYPASSRLS"):
+            list(maintenance.repair(filled, repairs))
+    with postgres_engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM es_event_tags")) == 12
+
+
+# --- writing
 
 
 @pytest.mark.parametrize("number", [1, 7], ids=["it exists", "it does not exist"])

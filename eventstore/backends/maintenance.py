@@ -112,6 +112,14 @@ class MaintenanceBackend(Protocol):
         """
         ...
 
+    def check_sees_all_rows(self, run: Run) -> None:
+        """Check that no row is hidden from the role; a repair would take a hidden event for one that is gone.
+
+        Raises:
+            UnsuitableSetting: Row level security is in force.
+        """
+        ...
+
     def diagnose(self, engine: Engine, run: Run) -> list[Finding]:
         """Check the server, its settings, and transactions that hold readers back."""
         ...

@@ -43,13 +43,16 @@ class TaggedAppender(Appender):
 
     def _append(self, pending: PendingAppend) -> AppendResult:
         try:
-            return self._append_in(self._scope(pending), pending)
+            result = None
+            while result is None:
+                result = self._append_in(self._scope(pending), pending)
         except StreamForbidden as forbidden:
             raise name_streams(forbidden, [pending]) from forbidden.__cause__
         except HeadClosed as closed:
             raise self._closed(closed, [(pending, 0)]) from None
         except VersionTaken as taken:
             raise self._taken(taken, [(pending, 0)]) from None
+        return result
 
     def _scope(self, pending: PendingAppend) -> Callable[[], AbstractContextManager[Run]]:
         execution = self._execution
@@ -58,15 +61,21 @@ class TaggedAppender(Appender):
         is_atomic = self._dialect.append_is_one_statement(pending) and (execution.is_joined or execution.pipelines)
         return execution.statement if is_atomic else execution.transaction
 
-    def _append_in(self, scope: Callable[[], AbstractContextManager[Run]], pending: PendingAppend) -> AppendResult:
+    def _append_in(
+        self, scope: Callable[[], AbstractContextManager[Run]], pending: PendingAppend
+    ) -> AppendResult | None:
+        """Append in a scope; None if it takes a transaction, which the first use of the store may find out."""
         with self._conflicting([pending]) if self._execution.is_joined else nullcontext(), scope() as run:
             self._core.tags_gate(run)
+            is_one = scope == self._execution.statement
+            if is_one and scope != self._scope(pending):
+                return None
             check_positions(run, self._dialect)
             condition = self._condition
             if self._locks_all_appends:
                 self._before_heads(run, [pending])
                 condition = None
-            at_once = scope == self._execution.statement and not self._execution.is_joined
+            at_once = is_one and not self._execution.is_joined
             outcome = self._dialect.append_tagged(run, pending, self._locks([pending]), condition, at_once=at_once)
             if outcome.stored is not None:
                 return AppendResult(pending.stream_id, *outcome.stored, event_id=pending.event_ids[-1])

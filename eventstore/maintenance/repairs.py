@@ -116,12 +116,16 @@ def repair(store: EventStore, repairs: Iterable[Repair]) -> Iterator[Repair]:
 
     Raises:
         InvalidInput: The store is joined to a transaction.
+        UnsuitableSetting: Row level security hides rows from the database user. Nothing was repaired.
         sqlalchemy.exc.DBAPIError: The database refuses a statement. The repairs yielded before are committed.
     """
     return _repair(store, Inspection.of(store), plan(each.finding for each in repairs))
 
 
 def _repair(store: EventStore, inspection: Inspection, repairs: Sequence[Repair]) -> Iterator[Repair]:
+    if repairs:
+        with inspection.execution.statement() as run:
+            inspection.maintenance.check_sees_all_rows(run)
     yield from _repair_schema(store, [each for each in repairs if _step(each.finding) == 0])
     for each in repairs:
         if _step(each.finding) == 1:

@@ -11,13 +11,15 @@ from typing import Any, Final
 from uuid import UUID
 
 from eventstore.backends.postgresql.log_views import RECOVERED, LogViewParts
+from eventstore.backends.postgresql.parameters import condition_parameters, lock_parameters
 from eventstore.backends.postgresql.positions import check_drawing
-from eventstore.backends.protocol import EventKey, HeadClosed, Run, Server
+from eventstore.backends.protocol import Condition, EventKey, HeadClosed, Run, Server, TaggedOutcome, TagLocks
 from eventstore.errors import SeveralTenants, UnsuitableServer, UnsuitableTransaction
 from eventstore.rows.mapper import PendingAppend
 from eventstore.statements.global_order import newest_position
 from eventstore.statements.heads import write_head
 from eventstore.statements.postgresql.append import lock_heads
+from eventstore.statements.postgresql.boundaries import compare_boundaries
 from eventstore.statements.postgresql.citus_log import (
     appends_elsewhere,
     appends_on_coordinator,
@@ -25,7 +27,9 @@ from eventstore.statements.postgresql.citus_log import (
     end_of_log,
     insert_rows,
 )
+from eventstore.statements.postgresql.citus_tags import keys_on_worker, lock_on_worker, stay_on_worker
 from eventstore.statements.postgresql.positions import drawing_state
+from eventstore.statements.postgresql.tag_rows import insert_tags
 from eventstore.streams import Expectation
 from eventstore.tokens import PositionToken
 
@@ -121,6 +125,53 @@ def append(run: Run, pending: PendingAppend) -> tuple[int, int] | None:
     head = {"stream_id": pending.stream_id, "count": len(pending), "expected": pending.expected}
     advanced = run(write_head(pending.expectation), **head)
     return _insert(run, pending, advanced[0][0] - len(pending)) if advanced else None
+
+
+def prepare_to_lock_tags(run: Run) -> None:
+    """Write to the worker, before tags are locked on the coordinator.
+
+    So the transaction keeps the tables on this worker until it ends. And Citus knows the transaction from then on: its
+    search for distributed deadlocks takes all that it does not know for one, and would cancel some of those that wait
+    for tags, although there is no deadlock.
+
+    Raises:
+        SeveralTenants: The transaction has appended to another tenant's store.
+    """
+    _refuse_several_tenants(run)
+    run(stay_on_worker)
+
+
+def lock_tags_on_worker(run: Run, locks: TagLocks | None) -> None:
+    """Lock tags on the worker, after they were locked on the coordinator; see `Dialect.lock_tags`.
+
+    The locks on the coordinator end with the coordinator, also while a commit is under way on the worker. Those on the
+    worker end when the events are visible. Those on the coordinator are needed, too: other transactions may be on the
+    worker that had the tables before.
+
+    Raises:
+        PositionsBehind: As for `check_positions`. An append that has only now ended on the worker may have drawn
+            positions that the coordinator has lost in a crash.
+    """
+    parameters = lock_parameters(locks)
+    del parameters["number"]
+    ((keys, are_shared),) = run(keys_on_worker, **parameters)
+    run(lock_on_worker, keys=keys, are_shared=are_shared)
+    check_positions(run)
+
+
+def append_tagged(run: Run, pending: PendingAppend, condition: Condition | None) -> TaggedOutcome:
+    """Compare the boundaries, append, and insert the tags; the tags are locked."""
+    if condition is not None:
+        ((is_current, changed),) = run(compare_boundaries, **condition_parameters(condition))
+        if not is_current or changed is not None:
+            return TaggedOutcome(is_current, changed, None)
+    stored = append(run, pending)
+    if stored is not None and pending.tags is not None:
+        first = stored[0] - len(pending) + 1
+        rows = [(first + index, tag) for index, tags in enumerate(pending.tags) for tag in tags]
+        versions, tags = [version for version, _ in rows], [tag for _, tag in rows]
+        run(insert_tags, stream_ids=[pending.stream_id] * len(rows), versions=versions, tags=tags)
+    return TaggedOutcome(is_current=True, changed=None, stored=stored)
 
 
 def lock_and_create_heads(run: Run, stream_ids: Sequence[str], *, create: Sequence[str]) -> dict[str, int]:

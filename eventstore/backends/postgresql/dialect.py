@@ -44,7 +44,6 @@ from eventstore.backends.protocol import (
     TagLocks,
 )
 from eventstore.errors import (
-    InvalidInput,
     TablesPlace,
     TooManyTags,
     UnsuitableTransaction,
@@ -237,8 +236,9 @@ class PostgreSQLDialect:
 
     def lock_tags(self, run: Run, locks: TagLocks | None) -> None:
         """Lock tags one by one, or all by one lock if they are many."""
-        self._refuse_tags_on_citus()
-        ((is_allowed, isolation_level, *_),) = run(lock_tags, **lock_parameters(locks))
+        if self.on_citus:
+            citus.prepare_to_lock_tags(run)
+        ((is_allowed, isolation_level, locked),) = run(lock_tags, **lock_parameters(locks))
         if isolation_level != "read committed":
             raise UnsuitableTransaction(
                 f"is at {isolation_level.upper()}, where it does not see what others have committed since it began, so "
@@ -247,12 +247,16 @@ class PostgreSQLDialect:
             )
         if not is_allowed:
             raise TooManyTags(MAX_LOCKED_TAGS, MAX_LOCKED_TAGS_OF_TRANSACTION)
+        if self.on_citus and locked:
+            citus.lock_tags_on_worker(run, locks)
 
     def append_tagged(
         self, run: Run, pending: PendingAppend, locks: TagLocks, condition: Condition | None, *, at_once: bool
     ) -> TaggedOutcome:
         """Lock the tags by one statement and append by another, together if possible."""
-        self._refuse_tags_on_citus()
+        if self.on_citus:
+            self.lock_tags(run, locks)
+            return citus.append_tagged(run, pending, condition)
         statement = append_tagged(pending.expectation)
         parameters = {
             **condition_parameters(condition),
@@ -270,14 +274,6 @@ class PostgreSQLDialect:
         is_current, changed, version, position = rows[0]
         _check_locks(is_current)
         return TaggedOutcome(is_current, changed, None if version is None else (version, position))
-
-    def _refuse_tags_on_citus(self) -> None:
-        if self.on_citus:
-            msg = (
-                "events with tags, and conditions, can't be appended to tables that Citus has distributed, because "
-                "their locks and their rows would be on different servers; append without them"
-            )
-            raise InvalidInput(msg)
 
     def lock_all_appends(self, run: Run) -> None:
         """Lock the table that each append writes to first."""

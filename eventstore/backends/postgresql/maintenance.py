@@ -8,7 +8,9 @@ from eventstore.backends.maintenance import Positions, Size, TagChange
 from eventstore.backends.postgresql.diagnosis import diagnose
 from eventstore.backends.postgresql.positions import positions_of
 from eventstore.backends.protocol import Row, Run
+from eventstore.errors import UnsuitableSetting
 from eventstore.findings import Finding
+from eventstore.statements.postgresql.copy import row_security
 from eventstore.statements.postgresql.lock_table import lock_events
 from eventstore.statements.postgresql.positions import set_last_position
 from eventstore.statements.postgresql.statistics import database_size, estimated_rows, sizes
@@ -60,6 +62,16 @@ class PostgreSQLMaintenance:
     def delete_superfluous_tags(self, run: Run) -> None:
         """Delete in one statement."""
         run(delete_superfluous_tags)
+
+    def check_sees_all_rows(self, run: Run) -> None:
+        """Ask the server whether policies apply to the role."""
+        if run(row_security)[0][0]:
+            raise UnsuitableSetting(
+                "row level security",
+                "is in force on es_events for this role, so a repair would take the events that a policy hides for "
+                "events that are gone, and delete what belongs to them",
+                "repair as the owner of the tables, or as a role with BYPASSRLS",
+            )
 
     def restore_tags(self, run: Run, positions: Sequence[int]) -> None:
         """Store in one statement."""

@@ -79,6 +79,9 @@ class SQLiteMaintenance:
         """Delete in one statement."""
         run(delete_superfluous_tags)
 
+    def check_sees_all_rows(self, run: Run) -> None:
+        """Return: SQLite has no row level security."""
+
     def restore_tags(self, run: Run, positions: Sequence[int]) -> None:
         """Store in one statement."""
         run(restore_tags, positions=json.dumps(list(positions)))

@@ -4,7 +4,7 @@ Its function of keys is part of the contract between all clients of a database, 
 lock different keys for a tag do not exclude each other. So it never changes, which a test checks.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import ARRAY, Boolean, Integer, Text
 from sqlalchemy.sql import ClauseElement
@@ -21,6 +21,18 @@ MAX_LOCKED_TAGS_OF_TRANSACTION: Final = 256
 
 ALL_TAGS: Final = ""
 """No event has this tag. Who locks tags one by one locks it as well, shared; its exclusive lock is one of all tags."""
+
+WANTED: Final = """            SELECT
+                hashtextextended(
+                    tag.name COLLATE "C", CAST(CAST(to_regclass(:name_of_es_event_tags) AS OID) AS BIGINT)
+                ) AS key,
+                bool_and(tag.is_shared) AS is_shared
+            FROM unnest(:tags, :are_shared) AS tag(name, is_shared)
+            GROUP BY 1
+            ORDER BY bool_or(tag.name = '') DESC, 1"""
+"""The keys to lock, in their order."""
+
+LOCK_TYPES: Final[dict[str, Any]] = {"tags": ARRAY(Text), "are_shared": ARRAY(Boolean)}
 
 _LOCK: Final = """
 WITH
@@ -82,14 +94,7 @@ SELECT
                 END
             ) AS number
         FROM (
-            SELECT
-                hashtextextended(
-                    tag.name COLLATE "C", CAST(CAST(to_regclass(:name_of_es_event_tags) AS OID) AS BIGINT)
-                ) AS key,
-                bool_and(tag.is_shared) AS is_shared
-            FROM unnest(:tags, :are_shared) AS tag(name, is_shared)
-            GROUP BY 1
-            ORDER BY bool_or(tag.name = '') DESC, 1
+{wanted}
         ) AS wanted
         WHERE verdict.is_allowed AND NOT verdict.has_all
     ) AS locked,
@@ -103,7 +108,8 @@ JOIN noted ON true
 def lock_tags(tables: Tables) -> ClauseElement:
     """Lock tags, waiting for those who hold them; each exclusively or shared. Two of these never deadlock.
 
-    It returns one row: whether the locks are allowed; the isolation level; and how many keys were locked. `number` is
+    It returns one row: whether the locks are allowed; the isolation level; and how many keys were locked, 0 if the
+    transaction has locked all tags before. `number` is
     how many tags are locked one by one, -1 to lock all tags. It locks nothing if the transaction would hold too many
     locks, or if all tags are to be locked after some were. Settings, which end with the transaction or savepoint,
     remember how many there were, and of which tables es_event_tags all are locked: a transaction may use several
@@ -112,6 +118,7 @@ def lock_tags(tables: Tables) -> ClauseElement:
     Keys are locked in ascending order, that of all tags first. Several tags may have the same key; then one waits for
     the other.
     """
-    types = {"number": Integer, "tags": ARRAY(Text), "are_shared": ARRAY(Boolean)}
     most = str(MAX_LOCKED_TAGS_OF_TRANSACTION)
-    return sql_text(_LOCK, tables, types=types, most=most).bindparams(name_of_tags(tables))
+    return sql_text(_LOCK, tables, types={"number": Integer, **LOCK_TYPES}, most=most, wanted=WANTED).bindparams(
+        name_of_tags(tables)
+    )

@@ -2303,6 +2303,45 @@ VALUES
     )
 RETURNING es_events.version, es_events.position;
 
+-- postgresql.citus_tags.keys_on_worker
+-- with name_of_es_event_tags = 'es_event_tags'
+SELECT array_agg(~wanted.key) AS keys, array_agg(wanted.is_shared) AS are_shared
+FROM (
+    SELECT
+        hashtextextended(
+            tag.name COLLATE "C",
+            CAST(CAST(to_regclass(%(name_of_es_event_tags)b::TEXT) AS OID) AS BIGINT)
+        ) AS key,
+        bool_and(tag.is_shared) AS is_shared
+    FROM unnest(%(tags)b::TEXT[], %(are_shared)b::BOOLEAN[]) AS tag(name, is_shared)
+    GROUP BY 1
+    ORDER BY bool_or(tag.name = '') DESC, 1
+) AS wanted;
+
+-- postgresql.citus_tags.lock_on_worker
+SELECT (SELECT any_tag.position FROM es_event_tags AS any_tag LIMIT 1) AS position,
+(
+    SELECT count(
+        CASE
+            WHEN wanted.is_shared THEN CAST(pg_advisory_xact_lock_shared(wanted.key) AS TEXT)
+            ELSE CAST(pg_advisory_xact_lock(wanted.key) AS TEXT)
+            END
+    ) AS number
+    FROM (
+        SELECT given.key, given.is_shared
+        FROM unnest(%(keys)b::BIGINT[], %(are_shared)b::BOOLEAN[]) WITH ORDINALITY AS given(
+            key, is_shared, number
+        )
+        ORDER BY given.number
+    ) AS wanted
+) AS locked;
+
+-- postgresql.citus_tags.stay_on_worker
+INSERT INTO es_event_tags (position, tag, event_type)
+SELECT tag.position, tag.tag, tag.event_type
+FROM es_event_tags AS tag
+WHERE tag.tag = '' AND tag.position = 0;
+
 -- postgresql.copy.copy_events(('stream_id', 'version', 'event_id', 'event_type', 'schema_version', 'codec', 'data', 'metadata'))
 COPY es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
 FROM STDIN (FORMAT BINARY);
