@@ -517,6 +517,13 @@ class Dialect(Protocol):
         """
         ...
 
+    def limit_lock_waits(self, run: Run) -> None:
+        """Let the statements that follow in this transaction fail if they would wait for a lock for long.
+
+        A transaction that waits while it holds locks can deadlock, which the server finds out after a second.
+        """
+        ...
+
     def store(self, run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[EventKey, int]:
         """Store events of locked streams, and set the heads.
 

@@ -72,6 +72,7 @@ from eventstore.statements.postgresql.tag_locks import (
     lock_tags,
 )
 from eventstore.statements.postgresql.tag_rows import delete_tags, find_tagged_event, insert_tags
+from eventstore.statements.postgresql.transactions import limit_lock_waits
 from eventstore.statements.reading import read_forwards
 from eventstore.streams import Expectation
 from eventstore.tables import STREAMS_CAN_END, Tables, define_tables
@@ -208,6 +209,10 @@ class PostgreSQLDialect:
         if create:
             run(create_heads, stream_ids=list(create))
         return {row[0]: row[1] for row in run(lock_heads, stream_ids=list(stream_ids))}
+
+    def limit_lock_waits(self, run: Run) -> None:
+        """Set lock_timeout for this transaction."""
+        run(limit_lock_waits)
 
     def store(self, run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[EventKey, int]:
         """Store all events and set all heads in one statement."""

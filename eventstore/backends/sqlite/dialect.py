@@ -139,6 +139,9 @@ class SQLiteDialect:
         """Read the heads. This transaction or savepoint already holds the write lock of the whole database."""
         return {row[0]: row[1] for row in run(find_heads, stream_ids=json.dumps(stream_ids))}
 
+    def limit_lock_waits(self, run: Run) -> None:
+        """Do nothing: this transaction already holds the only lock."""
+
     def store(self, run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[EventKey, int]:
         """Set the heads, then store the events."""
         heads = {pending.stream_id: version + len(pending) for pending, version in appends}
