@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cached_property, lru_cache
+from itertools import accumulate
+from operator import itemgetter
 from typing import Any, Final
 from uuid import UUID
 
@@ -28,7 +30,6 @@ from eventstore.backends.postgresql.positions import check_drawing
 from eventstore.backends.postgresql.servers import check_citus
 from eventstore.backends.protocol import (
     Condition,
-    EventKey,
     Following,
     GroupRefused,
     LogView,
@@ -38,6 +39,7 @@ from eventstore.backends.protocol import (
     Run,
     Server,
     Statement,
+    Stored,
     TaggedOutcome,
     TagLocks,
 )
@@ -48,12 +50,19 @@ from eventstore.errors import (
     UnsuitableTransaction,
 )
 from eventstore.filters import EventFilter
-from eventstore.rows.mapper import POSITION, PendingAppend
+from eventstore.rows.mapper import PendingAppend
 from eventstore.statements.boundaries import raise_generation
 from eventstore.statements.columns import APPENDED_COLUMNS
 from eventstore.statements.heads import write_head
 from eventstore.statements.pages import fields_of, page_parameters
-from eventstore.statements.postgresql.append import append, append_to_many, create_heads, lock_heads
+from eventstore.statements.postgresql.append import (
+    append,
+    append_to_many,
+    create_heads,
+    lock_heads,
+    positions_between,
+    positions_of,
+)
 from eventstore.statements.postgresql.append_group import append_group
 from eventstore.statements.postgresql.append_one import append_one
 from eventstore.statements.postgresql.append_tagged import append_tagged
@@ -73,7 +82,6 @@ from eventstore.statements.postgresql.tag_locks import (
 )
 from eventstore.statements.postgresql.tag_rows import delete_tags, find_tagged_event, insert_tags
 from eventstore.statements.postgresql.transactions import limit_lock_waits
-from eventstore.statements.reading import read_forwards
 from eventstore.streams import Expectation
 from eventstore.tables import STREAMS_CAN_END, Tables, define_tables
 from eventstore.tables.names import ANY_SCHEMA, in_schema
@@ -126,7 +134,7 @@ class PostgreSQLDialect:
     def _is_copied(self, pending: PendingAppend) -> bool:
         return self._copies and len(pending.event_ids) >= COPY_FROM
 
-    def append(self, run: Run, pending: PendingAppend) -> tuple[int, int] | None:
+    def append(self, run: Run, pending: PendingAppend) -> Stored | None:
         """Append in one statement. The head's row lock makes a second writer wait, and then compare the new version.
 
         Very many events are copied after the head was set, in the transaction that `append_is_one_statement` asks for,
@@ -139,25 +147,31 @@ class PostgreSQLDialect:
             return self._copy(run, pending, head)
         if len(pending) == 1:
             rows = run(append_one(pending.expectation), **one_event(pending))
-        else:
-            rows = run(append(pending.expectation), **head, **event_arrays([pending]))
+            return (rows[0][0], (rows[0][1],)) if rows else None
+        rows = run(append(pending.expectation), **head, **event_arrays([pending]))
         return (rows[0][0], rows[0][1]) if rows else None
 
     def append_one_sql(self, expectation: Expectation) -> tuple[str, dict[str, Any]]:
         """Return the SQL that appends one event, and its constant parameters; see `sql`."""
         return self.sql(append_one(expectation))
 
-    def _copy(self, run: Run, pending: PendingAppend, head: dict[str, Any]) -> tuple[int, int] | None:
-        """Lock and set the head, then COPY, which draws a position for each row as it stores it."""
+    def _copy(self, run: Run, pending: PendingAppend, head: dict[str, Any]) -> Stored | None:
+        """Lock and set the head, then COPY, which draws a position for each row as it stores it.
+
+        The positions ascend. So if no other writer has drawn one between them, the first and the last tell all of them.
+        """
         advanced = run(write_head(pending.expectation), **head)
         if not advanced:
             return None
-        version = advanced[0][0]
-        run(copy_events(APPENDED_COLUMNS), types=COPIED_TYPES, rows=rows_to_copy(pending, version - len(pending)))
-        last = {"stream_id": pending.stream_id, "after_version": version - 1, "up_to_version": version}
-        return version, run(read_forwards, **last, page_size=1)[0][POSITION]
+        version, stream_id, count = advanced[0][0], pending.stream_id, len(pending)
+        run(copy_events(APPENDED_COLUMNS), types=COPIED_TYPES, rows=rows_to_copy(pending, version - count))
+        first, last = run(positions_of, stream_id=stream_id, versions=[version - count + 1, version])[0][0]
+        if last - first == count - 1:
+            return version, range(first, last + 1)
+        versions = {"after_version": version - count, "up_to_version": version}
+        return version, run(positions_between, stream_id=stream_id, **versions)[0][0]
 
-    def append_to_all(self, run: Run, appends: Sequence[PendingAppend]) -> list[tuple[int, int]] | None:
+    def append_to_all(self, run: Run, appends: Sequence[PendingAppend]) -> list[Stored] | None:
         """Create or lock the heads, compare them, and store the events, all in one statement.
 
         Citus does not understand it, so there several statements have to store them.
@@ -174,29 +188,26 @@ class PostgreSQLDialect:
         if not rows:
             return None
         versions, positions, *_ = rows[0]
-        return [
-            (versions[index] + count, position) for (index, count), position in zip(many.ends, positions, strict=True)
-        ]
+        ends = [versions[index] + count for index, count in many.ends]
+        return list(zip(ends, _by_append(appends, positions), strict=True))
 
-    def append_group(self, run: Run, appends: Sequence[PendingAppend]) -> list[tuple[int, int] | None]:
+    def append_group(self, run: Run, appends: Sequence[PendingAppend]) -> list[Stored | None]:
         """Append in one statement, which leaves out the streams whose heads it would have to wait for.
 
         Citus does not understand it, so there each append is tried alone.
         """
         if self.on_citus:
             return [None] * len(appends)
-        parameters = dict(many_appends(appends).parameters)
-        del parameters["ends"]
         try:
-            rows = run(append_group, **parameters)
+            rows = run(append_group, **many_appends(appends).parameters)
         except Exception as error:
             if is_refusal(error):
                 raise GroupRefused from error
             raise
-        ends: dict[str, tuple[int, int]] = {}
-        for stream_id, version, position, *_ in rows:
-            ends[stream_id] = max(ends.get(stream_id, (0, 0)), (version, position))
-        return [ends.get(pending.stream_id) for pending in appends]
+        stored: dict[str, tuple[int, list[int]]] = {}
+        for stream_id, version, position, *_ in sorted(rows, key=itemgetter(1)):
+            stored[stream_id] = (version, [*stored.get(stream_id, (0, []))[1], position])
+        return [stored.get(pending.stream_id) for pending in appends]
 
     def lock_heads(self, run: Run, stream_ids: Sequence[str], *, create: Sequence[str]) -> dict[str, int]:
         """Create missing heads, then lock all, both in sorted order.
@@ -214,7 +225,7 @@ class PostgreSQLDialect:
         """Set lock_timeout for this transaction."""
         run(limit_lock_waits)
 
-    def store(self, run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[EventKey, int]:
+    def store(self, run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> list[Sequence[int]]:
         """Store all events and set all heads in one statement."""
         if self.on_citus:
             return citus.store(run, appends)
@@ -228,10 +239,8 @@ class PostgreSQLDialect:
             ],
             heads=list(heads),
             head_versions=list(heads.values()),
-            last_stream_ids=[pending.stream_id for pending, _ in appends],
-            last_versions=[version + len(pending) for pending, version in appends],
         )
-        return _positions(rows)
+        return _by_append([pending for pending, _ in appends], rows[0][0])
 
     def lock_tags(self, run: Run, locks: TagLocks | None) -> None:
         """Lock tags one by one, or all by one lock if they are many."""
@@ -264,8 +273,8 @@ class PostgreSQLDialect:
         else:
             self.lock_tags(run, locks)
             rows = run(statement, **parameters)
-        is_current, changed, version, position = rows[0]
-        return TaggedOutcome(is_current, changed, None if version is None else (version, position))
+        is_current, changed, version, positions = rows[0]
+        return TaggedOutcome(is_current, changed, None if version is None else (version, positions))
 
     def _refuse_tags_on_citus(self) -> None:
         if self.on_citus:
@@ -416,8 +425,10 @@ def _has_row_security(run: Run) -> bool:
     return bool(run(row_security)[0][0])
 
 
-def _positions(rows: Sequence[Row]) -> dict[EventKey, int]:
-    return {(stream_id, version): position for stream_id, version, position, *_ in rows}
+def _by_append(appends: Sequence[PendingAppend], positions: Sequence[int]) -> list[Sequence[int]]:
+    """Return the positions of each append's events, from those of all of them in order."""
+    ends = list(accumulate(map(len, appends)))
+    return [positions[end - len(pending) : end] for pending, end in zip(appends, ends, strict=True)]
 
 
 @lru_cache(maxsize=1024)  # a few megabytes, for any number of schemas

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from itertools import accumulate, pairwise
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -17,7 +18,6 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 from eventstore.backends.protocol import (
     Condition,
-    EventKey,
     Following,
     GroupRefused,
     LogView,
@@ -26,6 +26,7 @@ from eventstore.backends.protocol import (
     Run,
     Server,
     Statement,
+    Stored,
     TaggedOutcome,
     TagLocks,
 )
@@ -92,7 +93,7 @@ class SQLiteDialect:
         """Return False."""
         return False
 
-    def append(self, run: Run, pending: PendingAppend) -> tuple[int, int] | None:
+    def append(self, run: Run, pending: PendingAppend) -> Stored | None:
         """Append by separate statements for the head, the events and the position."""
         rows = run(
             write_head(pending.expectation), stream_id=pending.stream_id, count=len(pending), expected=pending.expected
@@ -100,8 +101,7 @@ class SQLiteDialect:
         if not rows:
             return None
         version = rows[0][0]
-        positions = _insert(run, [(pending, version - len(pending))])
-        return version, positions[pending.stream_id, version]
+        return version, _insert(run, [(pending, version - len(pending))])[0]
 
     def append_one(self, cursor: sqlite3.Cursor, pending: PendingAppend) -> tuple[int, int] | None:
         """Append one event by two statements, in the transaction that is open on a cursor of the driver.
@@ -128,7 +128,7 @@ class SQLiteDialect:
         cursor.execute(event_sql, event_parameters(row))
         return version, cursor.lastrowid or 0
 
-    def append_group(self, run: Run, appends: Sequence[PendingAppend]) -> list[tuple[int, int] | None]:
+    def append_group(self, run: Run, appends: Sequence[PendingAppend]) -> list[Stored | None]:
         """Append one after the other. This transaction already holds the write lock of the whole database."""
         try:
             return [self.append(run, pending) for pending in appends]
@@ -142,7 +142,7 @@ class SQLiteDialect:
     def limit_lock_waits(self, run: Run) -> None:
         """Do nothing: this transaction already holds the only lock."""
 
-    def store(self, run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[EventKey, int]:
+    def store(self, run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> list[Sequence[int]]:
         """Set the heads, then store the events."""
         heads = {pending.stream_id: version + len(pending) for pending, version in appends}
         run.many(set_head, [{"stream_id": stream_id, "version": version} for stream_id, version in heads.items()])
@@ -312,7 +312,7 @@ class _SQLiteView:
         return waiting
 
 
-def _insert(run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[EventKey, int]:
+def _insert(run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> list[Sequence[int]]:
     rows: list[dict[str, Any]] = [
         {
             "stream_id": pending.stream_id,
@@ -329,16 +329,12 @@ def _insert(run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[Even
     ]
     if len(rows) == 1:
         ((position,),) = run(insert_one_event, **rows[0])
-        ((pending, version),) = appends
-        return {(pending.stream_id, version + 1): position}
+        return [(position,)]
     run.many(insert_event(APPENDED_COLUMNS), rows)
     ((position,),) = run(last_position)
     # No other connection can write, so AUTOINCREMENT has given consecutive positions.
-    before, positions = position - len(rows), {}
-    for pending, version in appends:
-        before += len(pending)
-        positions[pending.stream_id, version + len(pending)] = before
-    return positions
+    ends = accumulate((len(pending) for pending, _ in appends), initial=position - len(rows) + 1)
+    return [range(first, end) for first, end in pairwise(ends)]
 
 
 class _Compiler(SQLiteCompiler):

@@ -485,7 +485,9 @@ WITH
         ORDER BY event.ordinal
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
-SELECT max(stored.version) AS version, max(stored.position) AS position
+SELECT
+    max(stored.version) AS version,
+    array_agg(stored.position ORDER BY stored.position) AS positions
 FROM stored
 HAVING count(*) > 0;
 
@@ -526,7 +528,9 @@ WITH
         ORDER BY event.ordinal
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
-SELECT max(stored.version) AS version, max(stored.position) AS position
+SELECT
+    max(stored.version) AS version,
+    array_agg(stored.position ORDER BY stored.position) AS positions
 FROM stored
 HAVING count(*) > 0;
 
@@ -567,7 +571,9 @@ WITH
         ORDER BY event.ordinal
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
-SELECT max(stored.version) AS version, max(stored.position) AS position
+SELECT
+    max(stored.version) AS version,
+    array_agg(stored.position ORDER BY stored.position) AS positions
 FROM stored
 HAVING count(*) > 0;
 
@@ -609,7 +615,9 @@ WITH
         ORDER BY event.ordinal
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
-SELECT max(stored.version) AS version, max(stored.position) AS position
+SELECT
+    max(stored.version) AS version,
+    array_agg(stored.position ORDER BY stored.position) AS positions
 FROM stored
 HAVING count(*) > 0;
 
@@ -648,10 +656,8 @@ WITH
         ORDER BY event.ordinal
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
-SELECT stored.stream_id, stored.version, stored.position
-FROM stored
-JOIN unnest(%(last_stream_ids)b::TEXT[], %(last_versions)b::BIGINT[]) AS last(stream_id, version)
-    ON stored.stream_id = (last.stream_id COLLATE "C") AND stored.version = last.version;
+SELECT array_agg(stored.position ORDER BY stored.position) AS positions
+FROM stored;
 
 -- postgresql.append.create_heads
 INSERT INTO es_streams (stream_id, version)
@@ -667,6 +673,18 @@ FROM es_streams
 WHERE es_streams.stream_id = any(%(stream_ids)b::TEXT[])
 ORDER BY es_streams.stream_id
 FOR NO KEY UPDATE;
+
+-- postgresql.append.positions_between
+SELECT array_agg(es_events.position ORDER BY es_events.version) AS positions
+FROM es_events
+WHERE es_events.stream_id = %(stream_id)b::TEXT
+    AND es_events.version > %(after_version)b::BIGINT
+    AND es_events.version <= %(up_to_version)b::BIGINT;
+
+-- postgresql.append.positions_of
+SELECT array_agg(es_events.position ORDER BY es_events.version) AS positions
+FROM es_events
+WHERE es_events.stream_id = %(stream_id)b::TEXT AND es_events.version = any(%(versions)b::BIGINT[]);
 
 -- postgresql.append_group.append_group
 WITH
@@ -982,11 +1000,7 @@ WITH
             ON true
         WHERE positions.version IS NOT NULL
     )
-SELECT
-    verdict.is_current,
-    verdict.changed,
-    positions.version,
-    positions.of_all[CAST(%(count)b::BIGINT AS INTEGER)] AS position
+SELECT verdict.is_current, verdict.changed, positions.version, positions.of_all AS positions
 FROM verdict
 JOIN positions ON true;
 
@@ -1112,11 +1126,7 @@ WITH
             ON true
         WHERE positions.version IS NOT NULL
     )
-SELECT
-    verdict.is_current,
-    verdict.changed,
-    positions.version,
-    positions.of_all[CAST(%(count)b::BIGINT AS INTEGER)] AS position
+SELECT verdict.is_current, verdict.changed, positions.version, positions.of_all AS positions
 FROM verdict
 JOIN positions ON true;
 
@@ -1242,11 +1252,7 @@ WITH
             ON true
         WHERE positions.version IS NOT NULL
     )
-SELECT
-    verdict.is_current,
-    verdict.changed,
-    positions.version,
-    positions.of_all[CAST(%(count)b::BIGINT AS INTEGER)] AS position
+SELECT verdict.is_current, verdict.changed, positions.version, positions.of_all AS positions
 FROM verdict
 JOIN positions ON true;
 
@@ -1371,11 +1377,7 @@ WITH
             ON true
         WHERE positions.version IS NOT NULL
     )
-SELECT
-    verdict.is_current,
-    verdict.changed,
-    positions.version,
-    positions.of_all[CAST(%(count)b::BIGINT AS INTEGER)] AS position
+SELECT verdict.is_current, verdict.changed, positions.version, positions.of_all AS positions
 FROM verdict
 JOIN positions ON true;
 
@@ -1496,15 +1498,10 @@ WITH
         JOIN verdict ON verdict.is_accepted
         ORDER BY event.ordinal
         RETURNING position
-    ),
-    positions AS (SELECT array_agg(stored.position ORDER BY stored.position) AS of_all FROM stored)
+    )
 SELECT
     verdict.versions,
-    (
-        SELECT array_agg(positions.of_all[last.ordinal] ORDER BY last.number) AS positions
-        FROM unnest(%(ends)b::BIGINT[]) WITH ORDINALITY AS last(ordinal, number)
-        JOIN positions ON true
-    ) AS positions
+    (SELECT array_agg(stored.position ORDER BY stored.position) AS positions FROM stored) AS positions
 FROM verdict
 WHERE verdict.is_accepted;
 
@@ -5118,6 +5115,10 @@ JOIN LATERAL jsonb_array_elements_text(
 WHERE event.metadata -> '$tags' IS NOT NULL
 ON CONFLICT (tag, position)
 DO NOTHING;
+
+-- postgresql.transactions.limit_lock_waits
+SELECT set_config('lock_timeout', '50ms', true) AS lock_timeout
+WHERE CAST(current_setting('lock_timeout') AS INTERVAL) NOT BETWEEN '1 millisecond' AND '50 milliseconds';
 
 -- postgresql.transactions.transaction_id
 -- with name_of_es_checkpoints = 'es_checkpoints'
