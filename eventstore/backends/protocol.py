@@ -677,6 +677,56 @@ class Dialect(Protocol):
         """The loader, which imports events that were stored elsewhere."""
         ...
 
+    def extent_of_period(
+        self,
+        run: Run,
+        *,
+        recorded_since: datetime,
+        recorded_before: datetime,
+        after_position: int,
+        up_to_position: int,
+        settled_position: int,
+    ) -> tuple[PageHeader, int | None, int | None]:
+        """Return the lowest and the highest position of the events that were recorded in a period.
+
+        Args:
+            run: As for `read_page`.
+            recorded_since: Inclusive.
+            recorded_before: Exclusive.
+            after_position: Exclusive.
+            up_to_position: Inclusive.
+            settled_position: As for `read_page`.
+
+        Returns:
+            The header, without the event of a token; and the positions, which are None if there is no such event.
+        """
+        ...
+
+    def count_events(
+        self,
+        run: Run,
+        filters: Sequence[EventFilter],
+        *,
+        after_position: int,
+        up_to_position: int,
+        settled_position: int,
+        period: tuple[datetime, datetime] | None,
+    ) -> tuple[PageHeader, int]:
+        """Return how many events match at least one filter; all events do if there is none.
+
+        Args:
+            run: As for `read_page`.
+            filters: As for `read_page`.
+            after_position: Exclusive.
+            up_to_position: Inclusive.
+            settled_position: As for `read_page`.
+            period: The times since when, inclusive, and before when, exclusive, they were recorded. None: at any time.
+
+        Returns:
+            The header, without the event of a token; and the number.
+        """
+        ...
+
     def to_uuid(self, value: Any) -> UUID:
         """Convert an id from the driver's type."""
         ...

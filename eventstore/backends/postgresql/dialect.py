@@ -69,6 +69,7 @@ from eventstore.statements.postgresql.append_tagged import append_tagged
 from eventstore.statements.postgresql.append_to_all import OVERTAKEN, append_to_all
 from eventstore.statements.postgresql.boundaries import compare_boundaries, read_boundary
 from eventstore.statements.postgresql.copy import copy_events, row_security
+from eventstore.statements.postgresql.figures import count_matching, extent_of_period
 from eventstore.statements.postgresql.history import find_setting_of_history_changes, set_history_changes
 from eventstore.statements.postgresql.lock_table import lock_derived_rows
 from eventstore.statements.postgresql.log_view import last_without_gap, log_view
@@ -406,6 +407,52 @@ class PostgreSQLDialect:
         server = Server(table, started_at, bool(in_recovery))
         return PageHeader(server, settled_id, None if token_id is None else UUID(token_id)), rows
 
+    def extent_of_period(
+        self,
+        run: Run,
+        *,
+        recorded_since: datetime,
+        recorded_before: datetime,
+        after_position: int,
+        up_to_position: int,
+        settled_position: int,
+    ) -> tuple[PageHeader, int | None, int | None]:
+        """Find both positions by the index of times."""
+        ((*header, first, last),) = run(
+            extent_of_period,
+            recorded_since=recorded_since,
+            recorded_before=recorded_before,
+            after_position=after_position,
+            up_to_position=up_to_position,
+            settled_position=settled_position,
+        )
+        return _page_header(*header), first, last
+
+    def count_events(
+        self,
+        run: Run,
+        filters: Sequence[EventFilter],
+        *,
+        after_position: int,
+        up_to_position: int,
+        settled_position: int,
+        period: tuple[datetime, datetime] | None,
+    ) -> tuple[PageHeader, int]:
+        """Count by one statement, with one array for each field of a filter."""
+        filters = filters or (EventFilter(),)
+        ((*header, number),) = run(
+            count_matching(fields_of(filters), in_period=period is not None),
+            **page_parameters(
+                filters,
+                list,
+                after_position=after_position,
+                up_to_position=up_to_position,
+                settled_position=settled_position,
+            ),
+            **({} if period is None else dict(zip(("recorded_since", "recorded_before"), period, strict=True))),
+        )
+        return _page_header(*header), number
+
     def to_uuid(self, value: UUID) -> UUID:
         """Return the id, which psycopg returns as a UUID."""
         return value
@@ -423,6 +470,10 @@ class PostgreSQLDialect:
 
 def _has_row_security(run: Run) -> bool:
     return bool(run(row_security)[0][0])
+
+
+def _page_header(table: int, started_at: datetime, in_recovery: bool, settled_id: UUID | None) -> PageHeader:
+    return PageHeader(Server(table, started_at, in_recovery), settled_id, None)
 
 
 def _by_append(appends: Sequence[PendingAppend], positions: Sequence[int]) -> list[Sequence[int]]:

@@ -49,6 +49,7 @@ from eventstore.statements.sqlite.append import (
     set_head,
 )
 from eventstore.statements.sqlite.boundaries import compare_boundaries, read_boundary
+from eventstore.statements.sqlite.figures import count_matching, extent_of_period
 from eventstore.statements.sqlite.history import add_permission, remove_permission
 from eventstore.statements.sqlite.log_view import log_view
 from eventstore.statements.sqlite.read_page import read_everything, read_everything_backwards, read_matching
@@ -267,6 +268,56 @@ class SQLiteDialect:
         header, *rows = run(statement, **parameters)
         settled_id, token_id = (None if id_ is None else self.to_uuid(id_) for id_ in header[3:5])
         return PageHeader(_SERVER, settled_id, token_id), rows
+
+    def extent_of_period(
+        self,
+        run: Run,
+        *,
+        recorded_since: datetime,
+        recorded_before: datetime,
+        after_position: int,
+        up_to_position: int,
+        settled_position: int,
+    ) -> tuple[PageHeader, int | None, int | None]:
+        """Find both positions by the index of times, which has them."""
+        ((settled_id, first, last),) = run(
+            extent_of_period,
+            recorded_since=self.from_time(recorded_since),
+            recorded_before=self.from_time(recorded_before),
+            after_position=after_position,
+            up_to_position=up_to_position,
+            settled_position=settled_position,
+        )
+        return self._page_header(settled_id), first, last
+
+    def count_events(
+        self,
+        run: Run,
+        filters: Sequence[EventFilter],
+        *,
+        after_position: int,
+        up_to_position: int,
+        settled_position: int,
+        period: tuple[datetime, datetime] | None,
+    ) -> tuple[PageHeader, int]:
+        """Count by one statement, with one JSON array for each field of a filter."""
+        filters = filters or (EventFilter(),)
+        times = () if period is None else map(self.from_time, period)
+        ((settled_id, number),) = run(
+            count_matching(fields_of(filters), in_period=period is not None),
+            **page_parameters(
+                filters,
+                json.dumps,
+                after_position=after_position,
+                up_to_position=up_to_position,
+                settled_position=settled_position,
+            ),
+            **dict(zip(("recorded_since", "recorded_before"), times, strict=False)),
+        )
+        return self._page_header(settled_id), number
+
+    def _page_header(self, settled_id: str | None) -> PageHeader:
+        return PageHeader(_SERVER, None if settled_id is None else self.to_uuid(settled_id), None)
 
     def to_uuid(self, value: str) -> UUID:
         """Return the id from its 32 hexadecimal digits."""
