@@ -218,22 +218,23 @@ class GlobalOrder:
             self._tags_gate(run)
         size = self._page_size if page_size is None else page_size
         up_to_position, end = min(horizon.settled, up_to_position), horizon.event
-        if _names_two_fields(filters):
-            # No index has two of the fields. If there are few matches, the lookup of one field would read to the end
-            # of the log for each page, so a window bounds it. The window ends at an event, so that the next page can
-            # confirm that the log before it has not changed.
-            window = after.position + self._page_size * _WINDOW_IN_PAGES
-            if window < up_to_position:
-                first = self._first_event_from(run, window)
-                if first is None:  # the log went back
-                    self._settling.forget()
-                    return None
-                up_to_position, end = min(up_to_position, first.position), first
         bounds = Bounds(after.position, up_to_position, up_to_position)
         if search is not None:
             if not self._searched(run, search, horizon, after.position, up_to_position):
                 return None
             bounds = search.bounds(after.position, up_to_position)
+        if _names_two_fields(filters):
+            # No index has two of the fields. If there are few matches, the lookup of one field would read to the end
+            # of the log for each page, so a window bounds it. The window ends at an event, so that the next page can
+            # confirm that the log before it has not changed.
+            window = bounds.after + self._page_size * _WINDOW_IN_PAGES
+            if window < bounds.reach:
+                first = self._first_event_from(run, window)
+                if first is None:  # the log went back
+                    self._settling.forget()
+                    return None
+                end, reach = first, min(bounds.reach, first.position)
+                bounds = Bounds(bounds.after, min(bounds.up_to, reach), reach)
         with self._observer.operation("read") as observed:
             header, rows = self._dialect.read_page(
                 run,
@@ -457,30 +458,28 @@ class GlobalOrder:
             LogWentBack: The log no longer has the event that was the newest settled one when the read began.
             SeveralServers: The log view and the page came from different servers, several times in a row.
         """
-        start = after.position
-        if _names_two_fields(filters):
-            start = max(start, up_to_position - self._page_size * _WINDOW_IN_PAGES)
 
-        def read(run: Run, horizon: Horizon) -> tuple[PageHeader, Sequence[Row]] | None:
-            bounds = Bounds(start, up_to_position, up_to_position)
+        def read(run: Run, horizon: Horizon) -> tuple[PageHeader, tuple[int, Sequence[Row]]] | None:
+            bounds = Bounds(after.position, up_to_position, up_to_position)
             if search is not None:
-                if not self._searched(run, search, horizon, start, up_to_position):
+                if not self._searched(run, search, horizon, after.position, up_to_position):
                     return None
-                bounds = search.bounds(start, up_to_position)
+                bounds = search.bounds(after.position, up_to_position)
+            window = bounds.up_to - self._page_size * _WINDOW_IN_PAGES if _names_two_fields(filters) else 0
             with self._observer.operation("read") as observed:
                 header, rows = self._dialect.read_page(
                     run,
                     filters,
-                    after_position=bounds.after,
+                    after_position=max(bounds.after, window),
                     up_to_position=bounds.up_to,
                     page_size=size,
                     settled_position=horizon.settled,
                     backwards=True,
                 )
                 observed.note(events=len(rows))
-            return header, rows
+            return header, (window if window > bounds.after else after.position, rows)
 
-        horizon, rows = self._confirmed(read, filters, after, horizon, up_to_position)
+        horizon, (start, rows) = self._confirmed(read, filters, after, horizon, up_to_position)
         return horizon, start, rows
 
     def _confirmed(

@@ -166,7 +166,8 @@ class PostgreSQLDialect:
             return None
         version, stream_id, count = advanced[0][0], pending.stream_id, len(pending)
         run(copy_events(APPENDED_COLUMNS), types=COPIED_TYPES, rows=rows_to_copy(pending, version - count))
-        first, last = run(positions_of, stream_id=stream_id, versions=[version - count + 1, version])[0][0]
+        ends = run(positions_of, stream_id=stream_id, versions=[version - count + 1, version])[0][0]
+        first, last = ends[0], ends[-1]
         if last - first == count - 1:
             return version, range(first, last + 1)
         versions = {"after_version": version - count, "up_to_version": version}

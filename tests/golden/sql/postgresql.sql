@@ -450,6 +450,117 @@ WHERE es_streams.version >= %(min_version)b::BIGINT
     AND es_streams.stream_id < (%(category)b::TEXT || '.')
     AND es_streams.category = %(category)b::TEXT;
 
+-- lookups.find_by_event_id
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.schema_version,
+    es_events.codec,
+    es_events.data,
+    CAST(es_events.metadata AS TEXT) AS metadata,
+    es_events.recorded_at
+FROM es_events
+WHERE es_events.position > %(after_position)b::BIGINT AND es_events.event_id = %(value)b::UUID
+ORDER BY es_events.position
+LIMIT %(page_size)b::BIGINT;
+
+-- lookups.find_by_metadata('correlation_id')
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.schema_version,
+    es_events.codec,
+    es_events.data,
+    CAST(es_events.metadata AS TEXT) AS metadata,
+    es_events.recorded_at
+FROM es_events
+WHERE es_events.position > %(after_position)b::BIGINT
+    AND (metadata ->> 'correlation_id') = %(value)b::TEXT
+ORDER BY es_events.position
+LIMIT %(page_size)b::BIGINT;
+
+-- lookups.find_by_metadata('causation_id')
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.schema_version,
+    es_events.codec,
+    es_events.data,
+    CAST(es_events.metadata AS TEXT) AS metadata,
+    es_events.recorded_at
+FROM es_events
+WHERE es_events.position > %(after_position)b::BIGINT AND (metadata ->> 'causation_id') = %(value)b::TEXT
+ORDER BY es_events.position
+LIMIT %(page_size)b::BIGINT;
+
+-- lookups.first_and_last
+SELECT
+    first.position,
+    first.stream_id,
+    first.version,
+    first.event_id,
+    first.event_type,
+    first.schema_version,
+    first.codec,
+    first.data,
+    first.metadata,
+    first.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
+    ORDER BY es_events.version
+    LIMIT 1
+) AS first
+UNION ALL
+SELECT
+    last.position,
+    last.stream_id,
+    last.version,
+    last.event_id,
+    last.event_type,
+    last.schema_version,
+    last.codec,
+    last.data,
+    last.metadata,
+    last.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
+    ORDER BY es_events.version DESC
+    LIMIT 1
+) AS last;
+
 -- postgresql.append.append(Expectation.NEW)
 WITH
     head AS (
@@ -2048,6 +2159,347 @@ WHERE pg_catalog.pg_locks.locktype = 'relation'
     AND pg_catalog.pg_locks.granted
     AND pg_catalog.pg_stat_activity.pid != pg_backend_pid()
 ORDER BY pg_catalog.pg_stat_activity.xact_start;
+
+-- postgresql.figures.count_matching(((),), in_period=False)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS settled_id,
+    figures.*
+FROM (
+    SELECT count(*) AS number
+    FROM (
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > %(after_position_0)b::BIGINT
+            AND candidate.position <= %(up_to_position)b::BIGINT
+    ) AS matches
+) AS figures;
+
+-- postgresql.figures.count_matching(((),), in_period=True)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS settled_id,
+    figures.*
+FROM (
+    SELECT count(*) AS number
+    FROM (
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > %(after_position_0)b::BIGINT
+            AND candidate.position <= %(up_to_position)b::BIGINT
+            AND candidate.recorded_at >= %(recorded_since)b::TIMESTAMP WITH TIME ZONE
+            AND candidate.recorded_at < %(recorded_before)b::TIMESTAMP WITH TIME ZONE
+    ) AS matches
+) AS figures;
+
+-- postgresql.figures.count_matching((('tags',),), in_period=False)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS settled_id,
+    figures.*
+FROM (
+    SELECT count(*) AS number
+    FROM (
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > %(after_position_0)b::BIGINT
+            AND candidate.position <= %(up_to_position)b::BIGINT
+            AND candidate.position IN (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag = any(%(tags_0)b::TEXT[])
+                    AND tag.position > %(after_position_0)b::BIGINT
+                    AND tag.position <= %(up_to_position)b::BIGINT
+                GROUP BY tag.position
+                HAVING count(*) = cardinality(%(tags_0)b::TEXT[])
+            )
+    ) AS matches
+) AS figures;
+
+-- postgresql.figures.count_matching((('tags',),), in_period=True)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS settled_id,
+    figures.*
+FROM (
+    SELECT count(*) AS number
+    FROM (
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > %(after_position_0)b::BIGINT
+            AND candidate.position <= %(up_to_position)b::BIGINT
+            AND candidate.recorded_at >= %(recorded_since)b::TIMESTAMP WITH TIME ZONE
+            AND candidate.recorded_at < %(recorded_before)b::TIMESTAMP WITH TIME ZONE
+            AND candidate.position IN (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag = any(%(tags_0)b::TEXT[])
+                    AND tag.position > %(after_position_0)b::BIGINT
+                    AND tag.position <= %(up_to_position)b::BIGINT
+                GROUP BY tag.position
+                HAVING count(*) = cardinality(%(tags_0)b::TEXT[])
+            )
+    ) AS matches
+) AS figures;
+
+-- postgresql.figures.count_matching((('tags', 'event_types'),), in_period=False)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS settled_id,
+    figures.*
+FROM (
+    SELECT count(*) AS number
+    FROM (
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > %(after_position_0)b::BIGINT
+            AND candidate.position <= %(up_to_position)b::BIGINT
+            AND candidate.event_type = any(%(event_types_0)b::TEXT[])
+            AND candidate.position IN (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag = any(%(tags_0)b::TEXT[])
+                    AND tag.position > %(after_position_0)b::BIGINT
+                    AND tag.position <= %(up_to_position)b::BIGINT
+                GROUP BY tag.position
+                HAVING count(*) = cardinality(%(tags_0)b::TEXT[])
+            )
+    ) AS matches
+) AS figures;
+
+-- postgresql.figures.count_matching((('tags', 'event_types'),), in_period=True)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS settled_id,
+    figures.*
+FROM (
+    SELECT count(*) AS number
+    FROM (
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > %(after_position_0)b::BIGINT
+            AND candidate.position <= %(up_to_position)b::BIGINT
+            AND candidate.event_type = any(%(event_types_0)b::TEXT[])
+            AND candidate.recorded_at >= %(recorded_since)b::TIMESTAMP WITH TIME ZONE
+            AND candidate.recorded_at < %(recorded_before)b::TIMESTAMP WITH TIME ZONE
+            AND candidate.position IN (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag = any(%(tags_0)b::TEXT[])
+                    AND tag.position > %(after_position_0)b::BIGINT
+                    AND tag.position <= %(up_to_position)b::BIGINT
+                GROUP BY tag.position
+                HAVING count(*) = cardinality(%(tags_0)b::TEXT[])
+            )
+    ) AS matches
+) AS figures;
+
+-- postgresql.figures.count_matching((('tags', 'stream_ids', 'categories'),), in_period=False)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS settled_id,
+    figures.*
+FROM (
+    SELECT count(*) AS number
+    FROM (
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > %(after_position_0)b::BIGINT
+            AND candidate.position <= %(up_to_position)b::BIGINT
+            AND candidate.stream_id = any(%(stream_ids_0)b::TEXT[])
+            AND candidate.category = any(%(categories_0)b::TEXT[])
+            AND candidate.position IN (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag = any(%(tags_0)b::TEXT[])
+                    AND tag.position > %(after_position_0)b::BIGINT
+                    AND tag.position <= %(up_to_position)b::BIGINT
+                GROUP BY tag.position
+                HAVING count(*) = cardinality(%(tags_0)b::TEXT[])
+            )
+    ) AS matches
+) AS figures;
+
+-- postgresql.figures.count_matching((('tags', 'stream_ids', 'categories'),), in_period=True)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS settled_id,
+    figures.*
+FROM (
+    SELECT count(*) AS number
+    FROM (
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > %(after_position_0)b::BIGINT
+            AND candidate.position <= %(up_to_position)b::BIGINT
+            AND candidate.stream_id = any(%(stream_ids_0)b::TEXT[])
+            AND candidate.category = any(%(categories_0)b::TEXT[])
+            AND candidate.recorded_at >= %(recorded_since)b::TIMESTAMP WITH TIME ZONE
+            AND candidate.recorded_at < %(recorded_before)b::TIMESTAMP WITH TIME ZONE
+            AND candidate.position IN (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag = any(%(tags_0)b::TEXT[])
+                    AND tag.position > %(after_position_0)b::BIGINT
+                    AND tag.position <= %(up_to_position)b::BIGINT
+                GROUP BY tag.position
+                HAVING count(*) = cardinality(%(tags_0)b::TEXT[])
+            )
+    ) AS matches
+) AS figures;
+
+-- postgresql.figures.count_matching((('categories', 'event_types'), ('stream_ids',), ()), in_period=False)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS settled_id,
+    figures.*
+FROM (
+    SELECT count(*) AS number
+    FROM (
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > %(after_position_0)b::BIGINT
+            AND candidate.position <= %(up_to_position)b::BIGINT
+            AND candidate.category = any(%(categories_0)b::TEXT[])
+            AND candidate.event_type = any(%(event_types_0)b::TEXT[])
+        UNION
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > %(after_position_1)b::BIGINT
+            AND candidate.position <= %(up_to_position)b::BIGINT
+            AND candidate.stream_id = any(%(stream_ids_1)b::TEXT[])
+        UNION
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > %(after_position_2)b::BIGINT
+            AND candidate.position <= %(up_to_position)b::BIGINT
+    ) AS matches
+) AS figures;
+
+-- postgresql.figures.count_matching((('categories', 'event_types'), ('stream_ids',), ()), in_period=True)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS settled_id,
+    figures.*
+FROM (
+    SELECT count(*) AS number
+    FROM (
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > %(after_position_0)b::BIGINT
+            AND candidate.position <= %(up_to_position)b::BIGINT
+            AND candidate.category = any(%(categories_0)b::TEXT[])
+            AND candidate.event_type = any(%(event_types_0)b::TEXT[])
+            AND candidate.recorded_at >= %(recorded_since)b::TIMESTAMP WITH TIME ZONE
+            AND candidate.recorded_at < %(recorded_before)b::TIMESTAMP WITH TIME ZONE
+        UNION
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > %(after_position_1)b::BIGINT
+            AND candidate.position <= %(up_to_position)b::BIGINT
+            AND candidate.stream_id = any(%(stream_ids_1)b::TEXT[])
+            AND candidate.recorded_at >= %(recorded_since)b::TIMESTAMP WITH TIME ZONE
+            AND candidate.recorded_at < %(recorded_before)b::TIMESTAMP WITH TIME ZONE
+        UNION
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > %(after_position_2)b::BIGINT
+            AND candidate.position <= %(up_to_position)b::BIGINT
+            AND candidate.recorded_at >= %(recorded_since)b::TIMESTAMP WITH TIME ZONE
+            AND candidate.recorded_at < %(recorded_before)b::TIMESTAMP WITH TIME ZONE
+    ) AS matches
+) AS figures;
+
+-- postgresql.figures.extent_of_period
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS settled_id,
+    figures.*
+FROM (
+    SELECT min(candidate.position + 0) AS first, max(candidate.position + 0) AS last
+    FROM es_events AS candidate
+    WHERE candidate.recorded_at >= %(recorded_since)b::TIMESTAMP WITH TIME ZONE
+        AND candidate.recorded_at < %(recorded_before)b::TIMESTAMP WITH TIME ZONE
+        AND candidate.position + 0 > %(after_position)b::BIGINT
+        AND candidate.position + 0 <= %(up_to_position)b::BIGINT
+) AS figures;
 
 -- postgresql.history.find_setting_of_history_changes
 -- with setting = 'eventstore.allow_history_changes'
@@ -5521,6 +5973,46 @@ WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
     AND es_events.version > %(after_version)b::BIGINT
     AND es_events.version <= %(up_to_version)b::BIGINT
 ORDER BY es_events.version
+LIMIT %(page_size)b::BIGINT;
+
+-- reading.read_of_types(2, backwards=False)
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.schema_version,
+    es_events.codec,
+    es_events.data,
+    CAST(es_events.metadata AS TEXT) AS metadata,
+    es_events.recorded_at
+FROM es_events
+WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
+    AND es_events.version > %(after_version)b::BIGINT
+    AND es_events.version <= %(up_to_version)b::BIGINT
+    AND es_events.event_type IN (%(event_type_0)b::TEXT, %(event_type_1)b::TEXT)
+ORDER BY es_events.version
+LIMIT %(page_size)b::BIGINT;
+
+-- reading.read_of_types(2, backwards=True)
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.schema_version,
+    es_events.codec,
+    es_events.data,
+    CAST(es_events.metadata AS TEXT) AS metadata,
+    es_events.recorded_at
+FROM es_events
+WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
+    AND es_events.version > %(after_version)b::BIGINT
+    AND es_events.version <= %(up_to_version)b::BIGINT
+    AND es_events.event_type IN (%(event_type_0)b::TEXT, %(event_type_1)b::TEXT)
+ORDER BY es_events.version DESC
 LIMIT %(page_size)b::BIGINT;
 
 -- reading.stream_version
