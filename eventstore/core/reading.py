@@ -84,7 +84,7 @@ class Reader:
         last = MAX_VERSION if up_to_version is None else check_number("up_to_version", up_to_version)
         remaining = MAX_VERSION if limit is None else check_number("limit", limit)
         size = self._page_size if page_size is None else page_size
-        types = () if event_types is None else _checked_types(event_types)
+        types = () if event_types is None else checked_types(event_types)
         return self._pages(stream_id, after_version, last, remaining, size, event_types=types, backwards=backwards)
 
     def _events(self, pages: Iterator[Sequence[Row]], *, backwards: bool, upcast: bool) -> Iterator[RecordedEvent]:
@@ -236,7 +236,12 @@ class Reader:
         return StreamInfo(stream_id, version, self._dialect.to_time(created_at), self._dialect.to_time(updated_at))
 
 
-def _checked_types(event_types: object) -> list[str]:
+def checked_types(event_types: object) -> list[str]:
+    """Return event types, sorted, each once.
+
+    Raises:
+        InvalidInput: They are no list of 1 to 1,000 names.
+    """
     if isinstance(event_types, str | bytes | Mapping) or not isinstance(event_types, Iterable):
         msg = f"event_types must be a list of strings, not {type(event_types).__name__}"
         raise InvalidInput(msg)

@@ -463,8 +463,8 @@ SELECT
     CAST(es_events.metadata AS TEXT) AS metadata,
     es_events.recorded_at
 FROM es_events
-WHERE es_events.position > %(after_position)b::BIGINT AND es_events.event_id = %(value)b::UUID
-ORDER BY es_events.position
+WHERE es_events.position + 0 > %(after_position)b::BIGINT AND es_events.event_id = %(value)b::UUID
+ORDER BY es_events.position + 0
 LIMIT %(page_size)b::BIGINT;
 
 -- lookups.find_by_metadata('correlation_id')
@@ -480,9 +480,9 @@ SELECT
     CAST(es_events.metadata AS TEXT) AS metadata,
     es_events.recorded_at
 FROM es_events
-WHERE es_events.position > %(after_position)b::BIGINT
+WHERE es_events.position + 0 > %(after_position)b::BIGINT
     AND (metadata ->> 'correlation_id') = %(value)b::TEXT
-ORDER BY es_events.position
+ORDER BY es_events.position + 0
 LIMIT %(page_size)b::BIGINT;
 
 -- lookups.find_by_metadata('causation_id')
@@ -498,8 +498,9 @@ SELECT
     CAST(es_events.metadata AS TEXT) AS metadata,
     es_events.recorded_at
 FROM es_events
-WHERE es_events.position > %(after_position)b::BIGINT AND (metadata ->> 'causation_id') = %(value)b::TEXT
-ORDER BY es_events.position
+WHERE es_events.position + 0 > %(after_position)b::BIGINT
+    AND (metadata ->> 'causation_id') = %(value)b::TEXT
+ORDER BY es_events.position + 0
 LIMIT %(page_size)b::BIGINT;
 
 -- lookups.first_and_last

@@ -449,8 +449,8 @@ SELECT
     CAST(es_events.metadata AS TEXT) AS metadata,
     es_events.recorded_at
 FROM es_events
-WHERE es_events.position > :after_position AND es_events.event_id = :value
-ORDER BY es_events.position
+WHERE es_events.position + 0 > :after_position AND es_events.event_id = :value
+ORDER BY es_events.position + 0
 LIMIT :page_size;
 
 -- lookups.find_by_metadata('correlation_id')
@@ -466,9 +466,9 @@ SELECT
     CAST(es_events.metadata AS TEXT) AS metadata,
     es_events.recorded_at
 FROM es_events
-WHERE es_events.position > :after_position
+WHERE es_events.position + 0 > :after_position
     AND CAST(json_extract(metadata, '$.correlation_id') AS TEXT) = :value
-ORDER BY es_events.position
+ORDER BY es_events.position + 0
 LIMIT :page_size;
 
 -- lookups.find_by_metadata('causation_id')
@@ -484,9 +484,9 @@ SELECT
     CAST(es_events.metadata AS TEXT) AS metadata,
     es_events.recorded_at
 FROM es_events
-WHERE es_events.position > :after_position
+WHERE es_events.position + 0 > :after_position
     AND CAST(json_extract(metadata, '$.causation_id') AS TEXT) = :value
-ORDER BY es_events.position
+ORDER BY es_events.position + 0
 LIMIT :page_size;
 
 -- lookups.first_and_last
