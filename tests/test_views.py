@@ -118,7 +118,8 @@ def from_sqlite(name: str, value: Any) -> Any:
     convert: dict[str, Any] = {
         "float_": float, "boolean": bool, "total": Decimal, "day": date.fromisoformat, "uuid": UUID, "raw": b64decode,
         "nested": json.loads,
-        "members": json.loads, "pair": json.loads, "moment": lambda text: datetime.fromisoformat(text.partition("[")[0]),
+        "members": json.loads, "pair": json.loads,
+        "moment": lambda text: datetime.fromisoformat(text.partition("[")[0]),
         "duration": lambda text: timedelta(*map(int, text.split())),
     }  # fmt: skip
     return convert.get(name, lambda same: same)(value)

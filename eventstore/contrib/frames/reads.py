@@ -48,7 +48,6 @@ def read_stream(
     Raises:
         InvalidInput: An argument is not valid.
     """
-
     names = None if event_types is None else frozenset(checked_types(event_types))
 
     def pages(at_most: int | None, page_size: int) -> Iterator[Sequence[Row]]:
