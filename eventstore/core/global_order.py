@@ -218,40 +218,39 @@ class GlobalOrder:
             self._tags_gate(run)
         size = self._page_size if page_size is None else page_size
         up_to_position, end = min(horizon.settled, up_to_position), horizon.event
-        bounds = Bounds(after.position, up_to_position, up_to_position)
+        start, read_to = after.position, up_to_position
         if search is not None:
-            if not self._searched(run, search, horizon, after.position, up_to_position):
+            if not self._searched(run, search, horizon, start, up_to_position):
                 return None
-            bounds = search.bounds(after.position, up_to_position)
+            start, read_to, up_to_position = search.bounds(start, up_to_position)
         if _names_two_fields(filters):
             # No index has two of the fields. If there are few matches, the lookup of one field would read to the end
             # of the log for each page, so a window bounds it. The window ends at an event, so that the next page can
             # confirm that the log before it has not changed.
-            window = bounds.after + self._page_size * _WINDOW_IN_PAGES
-            if window < bounds.reach:
+            window = start + self._page_size * _WINDOW_IN_PAGES
+            if window < up_to_position:
                 first = self._first_event_from(run, window)
                 if first is None:  # the log went back
                     self._settling.forget()
                     return None
-                end, reach = first, min(bounds.reach, first.position)
-                bounds = Bounds(bounds.after, min(bounds.up_to, reach), reach)
+                up_to_position, end = min(up_to_position, first.position), first
         with self._observer.operation("read") as observed:
             header, rows = self._dialect.read_page(
                 run,
                 filters,
-                after_position=bounds.after,
-                up_to_position=bounds.up_to,
+                after_position=start,
+                up_to_position=min(read_to, up_to_position),
                 page_size=size,
                 settled_position=horizon.settled,
                 token_position=0 if after.token is None else after.token.position,
             )
             observed.note(events=len(rows))
-        if not _confirms(header, horizon):
+        if header.server != horizon.server or header.settled_id != horizon.event.event_id:
             self._settling.forget()
             return None
         if after.token is not None and header.token_id != after.token.event_id:
             check_loss(run, after.token, header.token_id)
-        end_of_page = self._end_of_page(rows, size, after, end, bounds.reach)
+        end_of_page = self._end_of_page(rows, size, after, end, up_to_position)
         return Page(rows if search is None else self._of_period(rows, search), end_of_page, horizon.newest)
 
     def _searched(
