@@ -162,6 +162,7 @@ class AppendResult:
         position: The position of the last of these events in the global order.
         duplicate: Whether an earlier append has stored the same events (by their ids), so that this one wrote nothing.
         event_id: The id of the last of these events.
+        earlier_positions: The positions of these events but the last, in order.
     """
 
     stream_id: str
@@ -169,6 +170,12 @@ class AppendResult:
     position: int
     duplicate: bool = False
     event_id: UUID = field(kw_only=True, repr=False)
+    earlier_positions: tuple[int, ...] = field(default=(), kw_only=True, repr=False)
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """The positions of all of these events, in order. Events of other streams may be between them."""
+        return (*self.earlier_positions, self.position)
 
     @property
     def token(self) -> PositionToken:

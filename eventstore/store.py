@@ -5,9 +5,11 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from functools import cached_property, partial
 from types import TracebackType
 from typing import Any, Literal, NoReturn, Self, Unpack, overload
+from uuid import UUID
 
 from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import UnboundExecutionError
@@ -31,6 +33,7 @@ from eventstore.core.group_commit import GroupCommit
 from eventstore.core.idle import IdleReaders
 from eventstore.core.notifier import Notifier, notifying
 from eventstore.core.options import StoreOptions
+from eventstore.core.period import Period
 from eventstore.core.reading import Reader
 from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate, create_schema
 from eventstore.core.tagged_appending import TaggedAppender
@@ -537,6 +540,7 @@ class EventStore:
         up_to_version: int | None = None,
         limit: int | None = None,
         backwards: bool = False,
+        event_types: Iterable[str] | None = None,
         upcast: bool = True,
     ) -> Iterator[RecordedEvent]:
         """Read the events of a stream, one page at a time.
@@ -550,6 +554,9 @@ class EventStore:
             limit: Read at most so many stored events. Defaults to None: all. If upcasters split or drop events, more
                 or fewer are returned.
             backwards: Read the newest first.
+            event_types: Read events of these types only, by their stored names. Defaults to None: all. The database
+                passes the others, which is fast in streams of thousands of events; for longer ones, add the index that
+                "Add and drop indexes" describes.
             upcast: Pass False to read what is stored: plain data with the stored event type and schema version.
 
         Returns:
@@ -567,7 +574,69 @@ class EventStore:
             up_to_version=up_to_version,
             limit=limit,
             backwards=backwards,
+            event_types=event_types,
             upcast=upcast,
+        )
+
+    def first_and_last(self, stream_id: str, *, upcast: bool = True) -> tuple[RecordedEvent, RecordedEvent] | None:
+        """Return the first and the last event of a stream, by one query.
+
+        They are the first and the last event that `read_stream` returns. If the stream has one event, it is both.
+
+        Args:
+            stream_id: The stream.
+            upcast: As for `read_stream`.
+
+        Returns:
+            Both; None if the stream has no events.
+
+        Raises:
+            InvalidInput: An argument is not valid.
+            DecodingError: As for `read_stream`.
+            SchemaError: The database does not have the tables that this code needs.
+        """
+        return self._reader.first_and_last(stream_id, upcast=upcast)
+
+    def find_events(
+        self,
+        *,
+        event_id: UUID | None = None,
+        correlation_id: str | UUID | None = None,
+        causation_id: str | UUID | None = None,
+        upcast: bool = True,
+    ) -> Iterator[RecordedEvent]:
+        """Find events by their id, or by the correlation id or causation id in their metadata.
+
+        The store has no index for that, because each makes appends slower. Without one, the database reads the whole
+        log; "Add and drop indexes" in the documentation has one for each of the three.
+
+        Each page is a separate query, which sees what is committed then, settled or not, and what a joined transaction
+        has itself appended. So don't read on after the result: an event can still appear before the last one.
+
+        Args:
+            event_id: The id of an event. A causation id, as `caused_by` makes it, is one, as a string.
+            correlation_id: What `metadata["correlation_id"]` is, as a string.
+            causation_id: What `metadata["causation_id"]` is, as a string.
+            upcast: As for `read_stream`.
+
+        Returns:
+            An iterator in order of positions.
+
+        Raises:
+            InvalidInput: Not exactly one id was given, or it is not valid. Raised by the call; the iteration raises all
+                others.
+            DecodingError: As for `read_stream`.
+            SchemaError: The database does not have the tables that this code needs.
+
+        Example:
+            ```python
+            for event in store.find_events(correlation_id="request-19"):
+                causation_id = event.metadata.get("causation_id")
+                cause = causation_id and next(store.find_events(event_id=UUID(causation_id)), None)
+            ```
+        """
+        return self._reader.find(
+            event_id=event_id, correlation_id=correlation_id, causation_id=causation_id, upcast=upcast
         )
 
     def stream_version(self, stream_id: str) -> int:
@@ -684,6 +753,9 @@ class EventStore:
         self,
         *filters: EventFilter,
         after_position: int | PositionToken = 0,
+        up_to_position: int | None = None,
+        recorded_since: datetime | None = None,
+        recorded_before: datetime | None = None,
         limit: int | None = None,
         backwards: bool = False,
         wait_seconds: float = 1.0,
@@ -706,12 +778,20 @@ class EventStore:
         can still appear. To continue with new events later, keep the token of the first event that it has returned, and
         read forwards after that.
 
+        With a period of time, the order is still that of the positions. Times do not ascend like these: imported events
+        keep theirs, and an append stores the time at which its statement began. So the database first finds the lowest
+        and the highest position of the period by its index of times; between them, events of other times are left out.
+
         On a joined store, the transaction must be at READ COMMITTED, must not have appended (on SQLite, not have
         written), and must not be on a standby.
 
         Args:
             filters: Read the events that match at least one filter, each event once. Defaults to none: all events.
             after_position: Exclusive; read events of higher positions. Defaults to 0: from the first event.
+            up_to_position: Inclusive; read events of at most this position. Defaults to None: to the newest event.
+            recorded_since: Inclusive; read events that were recorded at this time or later, by the database's clock.
+                A datetime with a time zone. Defaults to None: since ever.
+            recorded_before: Exclusive; read events that were recorded before this time. Defaults to None: until now.
             limit: Read at most so many stored events. Defaults to None: all. If upcasters split or drop events, more
                 or fewer are returned.
             backwards: Read the newest first, down to `after_position`.
@@ -747,6 +827,45 @@ class EventStore:
             backwards=backwards,
             wait_seconds=wait_seconds,
             upcast=upcast,
+            up_to_position=up_to_position,
+            period=Period.of(recorded_since, recorded_before),
+        )
+
+    def count_events(
+        self,
+        *filters: EventFilter,
+        after_position: int | PositionToken = 0,
+        up_to_position: int | None = None,
+        recorded_since: datetime | None = None,
+        recorded_before: datetime | None = None,
+        wait_seconds: float = 1.0,
+    ) -> int:
+        """Return how many stored events `read_all` would read with the same arguments, without reading them.
+
+        The database counts, which takes time in proportion to the number: a fraction of a second for a million.
+
+        Args:
+            filters: As for `read_all`.
+            after_position: As for `read_all`.
+            up_to_position: As for `read_all`.
+            recorded_since: As for `read_all`.
+            recorded_before: As for `read_all`.
+            wait_seconds: As for `read_all`; what is not settled by then is not counted.
+
+        Raises:
+            EventStoreError: As for `read_all`, in the call.
+
+        Example:
+            ```python
+            paid_today = store.count_events(EventFilter(event_types=["order-paid"]), recorded_since=midnight)
+            ```
+        """
+        return self._global_order.count(
+            filters,
+            after_position=after_position,
+            up_to_position=up_to_position,
+            wait_seconds=wait_seconds,
+            period=Period.of(recorded_since, recorded_before),
         )
 
     def read_boundary(self, *queries: EventFilter, lock_all_appends: bool = False) -> Boundary:

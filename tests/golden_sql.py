@@ -178,8 +178,12 @@ def _families() -> dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]]:
         "append_tagged": expectations,
         "copy_events": [((columns,), {}) for columns in (APPENDED_COLUMNS, STORED_COLUMNS, POSITIONED_COLUMNS)],
         "count_rows": [((table.name,), {}) for table in fields(Tables) if table.name not in {"metadata", "permission"}],
+        "count_matching": [
+            ((shape,), {"in_period": value}) for shape in [((),), *_TAGGED, *shapes[-4:-3]] for value in truths
+        ],
         "drawn_positions": [(("public", "es_events_position_seq"), {})],
         "events_without_stream": bounded,
+        "find_by_metadata": [((key,), {}) for key in ("correlation_id", "causation_id")],
         "insert_event": [((columns,), {}) for columns in (APPENDED_COLUMNS, STORED_COLUMNS, POSITIONED_COLUMNS)],
         "insert_rows": [((count,), {}) for count in (1, 10)],
         "list_snapshots": of_category,
@@ -191,6 +195,7 @@ def _families() -> dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]]:
             *[((shape,), {}) for shape in shapes],
             *[((shape,), {"backwards": True}) for shape in shapes],
         ],
+        "read_of_types": [((2,), {"backwards": value}) for value in truths],
         "setting": [((name,), {}) for name in ("foreign_keys", "journal_mode", "synchronous")],
         "snapshot_coverage": of_category,
         "stream_states": bounded,

@@ -135,6 +135,8 @@ def test_show_takes_ranges(command: CommandLine, store: EventStore) -> None:
     assert versions("--up-to", "2") == [1, 2]
     assert versions("--backwards", "-n", "2") == [5, 4]
     assert versions("--after", "1", "--up-to", "4", "--backwards") == [4, 3, 2]
+    assert versions("--type", "item-added", "-n", "2") == [2, 3]
+    assert versions("-t", "order-placed", "-t", "none") == [1]
 
 
 def test_show_for_programs_is_exact(command: CommandLine, store: EventStore) -> None:
@@ -348,3 +350,44 @@ def test_a_reader_that_leaves_ends_it_without_a_traceback(sqlite_engine: Engine)
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait(30) == 1
+
+
+# --- find, and events by time
+
+
+def test_tail_chooses_by_time_and_position(command: CommandLine, store: EventStore) -> None:
+    events = list(store.read_all())
+    with changing_history(store.engine) as connection:
+        for hour, event in enumerate(events):
+            time = datetime(2026, 10, 25, hour, 30, tzinfo=UTC)
+            value = time if connection.dialect.name == "postgresql" else time.replace(tzinfo=None)
+            where = store.tables.events.c.position == event.position
+            connection.execute(update(store.tables.events).where(where).values(recorded_at=value))
+
+    def hours(*options: str) -> list[int]:
+        return [datetime.fromisoformat(each["recorded_at"]).hour for each in command.json("tail", *options)]
+
+    assert hours("--since", "2026-10-25T05:30") == [5, 6, 7]
+    assert hours("--since", "2026-10-25T05:30+02:00", "--before", "2026-10-25T05:30:00Z") == [3, 4]
+    assert hours("--before", "2026-10-25T06:00", "--last", "2") == [4, 5]
+    assert hours("--after", "0", "--before", "2026-10-25T06:00", "--limit", "2") == [0, 1]
+    assert hours("--up-to", str(events[2].position)) == [0, 1, 2]
+    assert hours("--since", "2026-10-26") == []
+    for wrong in (["--since", "yesterday"], ["--follow", "--since", "2026-10-25"], ["--follow", "--up-to", "3"]):
+        assert command("tail", *wrong).exit_code == 2
+
+
+def test_events_are_found_by_their_ids(command: CommandLine, store: EventStore) -> None:
+    cause = next(store.read_stream("order-1"))
+    sent = NewEvent("sent", metadata={"correlation_id": "request-19", "causation_id": str(cause.event_id)})
+    store.append("mail-1", [sent], expected_version=0)
+    for options in (
+        ["--correlation-id", "request-19"],
+        ["--causation-id", str(cause.event_id)],
+        ["--event-id", str(sent.event_id)],
+    ):
+        (found,) = command.json("find", *options)
+        assert (found["stream_id"], found["event_id"]) == ("mail-1", str(sent.event_id))
+    assert command.json("find", "--correlation-id", "none") == []
+    assert command("find").exit_code == 2
+    assert command("find", "--event-id", "x").exit_code == 2

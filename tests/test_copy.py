@@ -1,5 +1,6 @@
 """Appends of very many events on PostgreSQL, which are made by COPY."""
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +12,7 @@ from sqlalchemy import Engine, create_engine, event, text
 
 from eventstore import ANY, NO_STREAM, ConcurrencyConflict, EventStore, NewEvent
 from eventstore.backends.postgresql import dialect as postgresql
+from eventstore.backends.postgresql.parameters import rows_to_copy
 from eventstore.errors import PermissionDenied, UnsuitableSetting
 from eventstore.transfer import export_events, import_events
 from tests.waiting import start_waiting
@@ -53,6 +55,34 @@ def test_ten_thousand_events_are_copied(postgres_engine: Engine, executed: list[
     assert [each.data["number"] for each in stored] == list(range(10_000))
     assert stored[-1].metadata == {"user": "Ada"}
     assert (stored[-1].position, stored[-1].version) == (result.position, result.version)
+
+
+def test_a_result_has_the_positions_between_those_of_others(
+    store: EventStore, postgres_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = EventStore(postgres_engine)
+    theirs: list[int] = []
+
+    def with_an_append_between(*arguments: Any) -> Iterator[Any]:
+        for number, row in enumerate(rows_to_copy(*arguments)):
+            if number == 15_000:
+                _until_rows_are_stored(postgres_engine)
+                theirs.extend(other.append("other-1", events(2), expected_version=ANY).positions)
+            yield row
+
+    monkeypatch.setattr(postgresql, "rows_to_copy", with_an_append_between)
+    result = store.append("order-1", events(20_000), expected_version=NO_STREAM)
+    assert result.positions[0] < theirs[0] < theirs[1] < result.positions[-1]
+    assert result.positions == tuple(event.position for event in store.read_stream("order-1"))
+    assert len(set(result.positions) | set(theirs)) == 20_002
+
+
+def _until_rows_are_stored(engine: Engine) -> None:
+    deadline = time.monotonic() + 60
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        while not connection.execute(text("SELECT sum(tuples_processed) FROM pg_stat_progress_copy")).scalar_one():
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
 
 
 def test_the_limit_decides(store: EventStore, executed: list[str]) -> None:

@@ -40,6 +40,7 @@ from eventstore.contrib.django import engine_of, events_appended, get_store
 from eventstore.errors import BoundaryChanged, InvalidInput, NotInTransaction, SchemaMissing, UnsuitableTransaction
 from eventstore.events import STREAM_DELETED_EVENT
 from eventstore.projections import OnFailure, Projection, ProjectionAdmin, Worker, inline
+from eventstore.repository import transact
 from eventstore.streams import STREAM_EXISTS
 from tests.django_project.events import Deposited, totals
 from tests.fix_django import leave_database, postgresql_settings, sqlite_settings, use_database
@@ -234,6 +235,28 @@ def test_a_repository_retries_outside_of_an_atomic_block_and_not_inside() -> Non
 
 
 # --- what Django sees
+
+
+def test_several_aggregates_are_saved_in_an_atomic_block_that_is_repeated() -> None:
+    numbers: Repository[int] = Repository(store(), category="number", initial=int, evolve=lambda state, _: state + 1)
+    calls = 0
+
+    def count(joined: Repository[int]) -> None:
+        nonlocal calls
+        calls += 1
+        joined.execute("1", lambda _: [NewEvent("counted")])
+        joined.execute("2", lambda _: [NewEvent("counted")])
+        if calls == 1:
+            raise ConcurrencyConflict("number-1", 0, 1)
+
+    transact(count, numbers)
+    assert (calls, numbers.load("1").version, numbers.load("2").version) == (2, 1, 1)
+    calls = 0
+    with transaction.atomic():
+        with pytest.raises(ConcurrencyConflict):
+            transact(count, numbers)
+        numbers.execute("3", lambda _: [NewEvent("counted")])
+    assert (calls, numbers.load("1").version, numbers.load("3").version) == (1, 1, 1)
 
 
 def test_statements_are_seen_by_djangos_query_log_and_wrappers() -> None:

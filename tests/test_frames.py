@@ -133,10 +133,15 @@ def test_filters_positions_and_limits_are_those_of_read_all(engine: Engine) -> N
         ([EventFilter(event_types=["paid"]), EventFilter(categories=["offer"])], {"after_position": 4}),
         ([EventFilter(event_types=["paid"], categories=["order"])], {"limit": 5}),
         ([EventFilter(stream_ids=["nobody"])], {}),
+        ([EventFilter(event_types=["paid"])], {"up_to_position": 9}),
+        ([], {"recorded_since": datetime(2020, 1, 1, tzinfo=UTC), "up_to_position": 7}),
+        ([], {"recorded_before": datetime(2020, 1, 1, tzinfo=UTC)}),
     ]
     for filters, bounds in cases:
         table = frames.read_all(store, *filters, **bounds, batch_size=3).table()
         assert table["position"].to_pylist() == [event.position for event in store.read_all(*filters, **bounds)]
+    paid = frames.read_stream(store, "order-1", event_types=["paid"]).table()
+    assert (paid["version"].to_pylist(), paid["amount"].to_pylist()) == ([2], [1])
 
 
 def test_the_small_pages_of_a_filter_become_whole_batches() -> None:

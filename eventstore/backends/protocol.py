@@ -27,6 +27,9 @@ Row = tuple[Any, ...]
 EventKey = tuple[str, int]
 """A stream id and a version, which together identify an event."""
 
+Stored = tuple[int, Sequence[int]]
+"""The version of the last event that an append has stored, and the positions of all of its events, in order."""
+
 
 PLAIN_EXECUTION: Final = {"stream_results": False, "yield_per": None, "no_parameters": False}
 """Execution options for each statement. They override those of the engine and the connection, so that all rows are
@@ -237,12 +240,12 @@ class TaggedOutcome(NamedTuple):
     Attributes:
         is_current: Whether the boundaries were read from this log, as far as it shows.
         changed: The position of the first event that has come between; None if there is none.
-        stored: The version and position of the last event; None if nothing was stored.
+        stored: What was stored; None if nothing was.
     """
 
     is_current: bool
     changed: int | None
-    stored: tuple[int, int] | None
+    stored: Stored | None
 
 
 class LogView(Protocol):
@@ -496,24 +499,24 @@ class Dialect(Protocol):
         """Return whether `append` is atomic by itself, without a transaction around it."""
         ...
 
-    def append(self, run: Run, pending: PendingAppend) -> tuple[int, int] | None:
-        """Store one append; return version and position of its last event, or None on a conflict."""
+    def append(self, run: Run, pending: PendingAppend) -> Stored | None:
+        """Store one append; return what was stored, or None on a conflict."""
         ...
 
     @property
-    def append_to_all(self) -> Callable[[Run, Sequence[PendingAppend]], list[tuple[int, int]] | None] | None:
+    def append_to_all(self) -> Callable[[Run, Sequence[PendingAppend]], list[Stored] | None] | None:
         """A function that stores several appends in one statement, all or nothing.
 
-        It takes a `Run` on which an error undoes only the statement, and the appends. It returns version and position
-        of the last event of each append, or None if one of them conflicts or is a duplicate. None if a statement is not
-        a round trip, so that one statement would save nothing.
+        It takes a `Run` on which an error undoes only the statement, and the appends. It returns what was stored of
+        each append, or None if one of them conflicts or is a duplicate. None if a statement is not a round trip, so
+        that one statement would save nothing.
 
         Raises:
             Overtaken: Another writer has changed a stream while the statement ran.
         """
         ...
 
-    def append_group(self, run: Run, appends: Sequence[PendingAppend]) -> list[tuple[int, int] | None]:
+    def append_group(self, run: Run, appends: Sequence[PendingAppend]) -> list[Stored | None]:
         """Store those of several small appends that can be stored, independently of each other, and wait for no head.
 
         Args:
@@ -521,8 +524,8 @@ class Dialect(Protocol):
             appends: Each to another stream.
 
         Returns:
-            Version and position of the last event of each append; None for one that was not stored, because of a
-            conflict, or because another transaction has locked its head.
+            What was stored of each append; None for one that was not stored, because of a conflict, or because another
+            transaction has locked its head.
 
         Raises:
             GroupRefused: The database has reported an error.
@@ -539,7 +542,14 @@ class Dialect(Protocol):
         """
         ...
 
-    def store(self, run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[EventKey, int]:
+    def limit_lock_waits(self, run: Run) -> None:
+        """Let the statements that follow in this transaction fail if they would wait for a lock for long.
+
+        A transaction that waits while it holds locks can deadlock, which the server finds out after a second.
+        """
+        ...
+
+    def store(self, run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> list[Sequence[int]]:
         """Store events of locked streams, and set the heads.
 
         Args:
@@ -547,7 +557,7 @@ class Dialect(Protocol):
             appends: Each with the version of its stream before it.
 
         Returns:
-            The position of the last event of each append, by its key.
+            The positions of the events of each append, in order.
         """
         ...
 
@@ -706,6 +716,56 @@ class Dialect(Protocol):
     @property
     def loader(self) -> Loader:
         """The loader, which imports events that were stored elsewhere."""
+        ...
+
+    def extent_of_period(
+        self,
+        run: Run,
+        *,
+        recorded_since: datetime,
+        recorded_before: datetime,
+        after_position: int,
+        up_to_position: int,
+        settled_position: int,
+    ) -> tuple[PageHeader, int | None, int | None]:
+        """Return the lowest and the highest position of the events that were recorded in a period.
+
+        Args:
+            run: As for `read_page`.
+            recorded_since: Inclusive.
+            recorded_before: Exclusive.
+            after_position: Exclusive.
+            up_to_position: Inclusive.
+            settled_position: As for `read_page`.
+
+        Returns:
+            The header, without the event of a token; and the positions, which are None if there is no such event.
+        """
+        ...
+
+    def count_events(
+        self,
+        run: Run,
+        filters: Sequence[EventFilter],
+        *,
+        after_position: int,
+        up_to_position: int,
+        settled_position: int,
+        period: tuple[datetime, datetime] | None,
+    ) -> tuple[PageHeader, int]:
+        """Return how many events match at least one filter; all events do if there is none.
+
+        Args:
+            run: As for `read_page`.
+            filters: As for `read_page`.
+            after_position: Exclusive.
+            up_to_position: Inclusive.
+            settled_position: As for `read_page`.
+            period: The times since when, inclusive, and before when, exclusive, they were recorded. None: at any time.
+
+        Returns:
+            The header, without the event of a token; and the number.
+        """
         ...
 
     def to_uuid(self, value: Any) -> UUID:

@@ -16,7 +16,8 @@ from eventstore.cli.health import health
 from eventstore.cli.maintenance import doctor, repair, stats, verify
 from eventstore.cli.migrations import check, migrate, sql, versions_path
 from eventstore.cli.projections import projections
-from eventstore.cli.reading import show, streams, tail
+from eventstore.cli.reading import find, show, streams, tail
+from eventstore.cli.schema import schema
 from eventstore.cli.snapshots import snapshots
 from eventstore.cli.tag_filling import fill_tags
 from eventstore.cli.transfer import export, import_
@@ -24,8 +25,8 @@ from eventstore.cli.views import recode, views
 
 projections.add_command(dead_letters)
 for _command in (
-    migrate, check, sql, versions_path, streams, show, tail, append, projections, snapshots, health, verify, repair,
-    doctor, stats, export, import_, views, recode, fill_tags,
+    migrate, check, sql, versions_path, streams, show, tail, find, append, projections, snapshots, health, verify,
+    repair, doctor, stats, export, import_, views, recode, fill_tags, schema,
 ):  # fmt: skip
     main.add_command(_command)
 

@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from itertools import chain, islice
 from types import FrameType
 from typing import Any, Final
@@ -26,6 +27,19 @@ from eventstore.tokens import PositionToken
 
 POSITIVE: Final = click.IntRange(min=1)
 NOT_NEGATIVE: Final = click.IntRange(min=0)
+
+
+def _time(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> datetime | None:
+    """Return the time of an option, in UTC unless it has an offset."""
+    if value is None:
+        return None
+    try:
+        time = datetime.fromisoformat(value)
+    except ValueError:
+        msg = f"{value!r} is not a time such as 2026-10-25 or 2026-10-25T14:30+02:00"
+        raise click.BadParameter(msg) from None
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time
+
 
 _STREAMS: Final = (
     Column("stream_id", "stream", "cyan"),
@@ -84,11 +98,12 @@ def streams(
 @click.option("--up-to", type=NOT_NEGATIVE, metavar="VERSION", help="Only events up to this version.")
 @click.option("-n", "--limit", type=POSITIVE, help="The maximum number.")
 @click.option("--backwards", is_flag=True, help="Newest first.")
+@click.option("-t", "--type", "types", multiple=True, help="Only this event type; may be repeated.")
 @click.option("--raw", is_flag=True, help="The stored bytes of the data, even if they can't be decoded.")
 @store_options
 def show(
     *, store: EventStore, as_json: bool, stream_id: str, after: int, up_to: int | None, limit: int | None,
-    backwards: bool, raw: bool,
+    backwards: bool, types: tuple[str, ...], raw: bool,
 ) -> None:  # fmt: skip
     """Print the events of STREAM as they are stored: plain data, not upcast.
 
@@ -96,7 +111,13 @@ def show(
     metadata and tags as JSON; with --raw, the codec number, the bytes in base 64, and the metadata as it is stored, in
     which "$tags" has the tags.
     """
-    selection: dict[str, Any] = {"after_version": after, "up_to_version": up_to, "limit": limit, "backwards": backwards}
+    selection: dict[str, Any] = {
+        "after_version": after,
+        "up_to_version": up_to,
+        "limit": limit,
+        "backwards": backwards,
+        "event_types": types or None,
+    }
     is_empty = True
     if raw:
         print_row = StoredPrinter(store.core.dialect, as_json=as_json)
@@ -129,19 +150,28 @@ def show(
     help="Only this stream; may be repeated.",
 )  # fmt: skip
 @click.option("--tag", "tags", multiple=True, help="Only events with this tag; if repeated, with all of them.")
+@click.option("--since", metavar="TIME", callback=_time, help="Only events recorded at this time or later.")
+@click.option("--before", metavar="TIME", callback=_time, help="Only events recorded before this time.")
+@click.option("--up-to", type=NOT_NEGATIVE, metavar="POSITION", help="Only events up to this position.")
 @click.option("--limit", type=POSITIVE, help="Stop after this many events.")
 @store_options
 def tail(
     *, store: EventStore, as_json: bool, follow: bool, last: int | None, after: int | None, types: tuple[str, ...],
-    categories: tuple[str, ...], stream_ids: tuple[str, ...], tags: tuple[str, ...], limit: int | None,
+    categories: tuple[str, ...], stream_ids: tuple[str, ...], tags: tuple[str, ...], since: datetime | None,
+    before: datetime | None, up_to: int | None, limit: int | None,
 ) -> None:  # fmt: skip
     """Print the newest events of all streams in the global order; with -f, also new ones as they are appended.
 
-    An event must match one value of each kind of filter, but all tags. Lines are cut at the width of the terminal;
-    `show` prints whole payloads. In a pipe, the lines are those of `show`.
+    An event must match one value of each kind of filter, but all tags. Times are in UTC unless they have an offset:
+    2026-10-25, 2026-10-25T14:30, 2026-10-25T14:30+02:00. Lines are cut at the width of the terminal; `show` prints
+    whole payloads. In a pipe, the lines are those of `show`.
     """
     if last is not None and after is not None:
         msg = "--last and --after both choose where to begin; pass only one of them"
+        raise click.UsageError(msg)
+    bounds: dict[str, Any] = {"up_to_position": up_to, "recorded_since": since, "recorded_before": before}
+    if follow and any(value is not None for value in bounds.values()):
+        msg = "--since, --before and --up-to choose events that are stored; don't pass them with --follow"
         raise click.UsageError(msg)
     filter_ = EventFilter(
         event_types=types or None, categories=categories or None, stream_ids=stream_ids or None, tags=tags or None
@@ -150,16 +180,31 @@ def tail(
     newest: list[RecordedEvent] = []
     begin: int | PositionToken = store.settled_position() if after is None else after
     if after is None:
-        newest = list(store.read_all(filter_, backwards=True, limit=10 if last is None else last))[::-1]
+        newest = list(store.read_all(filter_, backwards=True, limit=10 if last is None else last, **bounds))[::-1]
         begin = newest[-1].token if newest else begin
     print_event = EventPrinter(as_json=as_json, in_blocks=False)
     if not follow:
-        older = [] if after is None else store.read_all(filter_, after_position=after, limit=limit)
+        older = [] if after is None else store.read_all(filter_, after_position=after, limit=limit, **bounds)
         _print(islice(chain(newest, older), limit), print_event)
         return
     with store.subscribe(filter_, after_position=begin) as subscription, _ended_by_ctrl_c(subscription):
         events = chain(newest, subscription)
         _print(events if limit is None else _first(events, limit), print_event)
+
+
+@click.command()
+@click.option("--correlation-id", metavar="ID", help="Events with this correlation id in their metadata.")
+@click.option("--causation-id", metavar="ID", help="Events with this causation id in their metadata.")
+@click.option("--event-id", type=click.UUID, metavar="ID", help="Events with this id.")
+@store_options
+def find(*, store: EventStore, as_json: bool, **ids: Any) -> None:
+    """Print the events with an id, or with a correlation or causation id in their metadata, by position.
+
+    Without an index of yours, the database reads the whole log. The lines are those of `show`.
+    """
+    print_event = EventPrinter(as_json=as_json, in_blocks=False)
+    for event in store.find_events(**ids, upcast=False):
+        print_event(event)
 
 
 def _print(events: Iterable[RecordedEvent], print_event: EventPrinter) -> None:

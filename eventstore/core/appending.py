@@ -93,7 +93,7 @@ class Appender:
         check_positions(run, self._dialect)
         stored = self._dialect.append(run, pending)
         if stored is not None:
-            return AppendResult(pending.stream_id, *stored, event_id=pending.event_ids[-1])
+            return result_of(pending, *stored)
         return self._first_result(run, pending) or self._refuse(run, pending)
 
     def _earlier_result(self, pending: PendingAppend) -> AppendResult:
@@ -112,8 +112,7 @@ class Appender:
             check_positions(run, self._dialect)
             stored = self._dialect.append_group(run, appends)
         return [
-            None if end is None else AppendResult(pending.stream_id, *end, event_id=pending.event_ids[-1])
-            for pending, end in zip(appends, stored, strict=True)
+            None if each is None else result_of(pending, *each) for pending, each in zip(appends, stored, strict=True)
         ]
 
     def append_many(
@@ -172,14 +171,18 @@ class Appender:
                     if isinstance(outcome, StreamClosed) or (atomic and isinstance(outcome, ConcurrencyConflict)):
                         raise outcome
                     outcomes.append(outcome)
-                positions = self._dialect.store(run, accepted) if accepted else {}
+                positions = self._dialect.store(run, accepted) if accepted else []
                 self._after_events(run, accepted)
         except HeadClosed as closed:
             raise self._closed(closed, accepted) from None
         except VersionTaken as taken:
             raise self._taken(taken, accepted) from None
-        ends = [(pending.stream_id, version + len(pending), pending.event_ids[-1]) for pending, version in accepted]
-        stored = iter([AppendResult(id_, end, positions[id_, end], event_id=event_id) for id_, end, event_id in ends])
+        stored = iter(
+            [
+                result_of(pending, version + len(pending), of_append)
+                for (pending, version), of_append in zip(accepted, positions, strict=True)
+            ]
+        )
         return [next(stored) if outcome is None else outcome for outcome in outcomes]
 
     def _before_heads(self, run: Run, appends: Sequence[PendingAppend]) -> None:
@@ -211,10 +214,7 @@ class Appender:
             raise self._taken(taken, [(pending, 0) for pending in appends]) from None
         if stored is None:
             return None
-        return [
-            AppendResult(pending.stream_id, *end, event_id=pending.event_ids[-1])
-            for pending, end in zip(appends, stored, strict=True)
-        ]
+        return [result_of(pending, *each) for pending, each in zip(appends, stored, strict=True)]
 
     def _lock_heads(self, run: Run, appends: Sequence[PendingAppend]) -> dict[str, int]:
         stream_ids = dict.fromkeys(pending.stream_id for pending in appends)
@@ -243,8 +243,8 @@ class Appender:
         for index, row in enumerate(rows):
             if not self._mapper.is_same_event(pending, index, row):
                 raise EventIdReused(pending.stream_id, pending.event_ids[index], row[VERSION])
-        version, position, event_id = pending.expected + count, rows[-1][POSITION], pending.event_ids[-1]
-        return AppendResult(pending.stream_id, version, position, duplicate=True, event_id=event_id)
+        positions = [row[POSITION] for row in rows]
+        return result_of(pending, pending.expected + count, positions, duplicate=True)
 
     def _refusal(
         self, run: Run, pending: PendingAppend, version: int | None = None
@@ -287,6 +287,21 @@ class Appender:
                 if newest is not None and newest > version:
                     return _conflict(pending, newest)
         return taken
+
+
+def result_of(
+    pending: PendingAppend, version: int, positions: Sequence[int], *, duplicate: bool = False
+) -> AppendResult:
+    """Return the result of an append: the version of its last event, and the positions of all of its events."""
+    *earlier, position = positions
+    return AppendResult(
+        pending.stream_id,
+        version,
+        position,
+        duplicate,
+        event_id=pending.event_ids[-1],
+        earlier_positions=tuple(earlier),
+    )
 
 
 def _appended(

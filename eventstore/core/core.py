@@ -66,6 +66,7 @@ class Core:
         group_commit: Stores appends of several threads together; None if each is stored alone.
         observer: Is called for each operation.
         after_append: The hooks, which are called after each append, in this order.
+        loaded_streams: Where the streams of loaded aggregates are noted, for a retry to lock; None if there is none.
     """
 
     driver: Driver
@@ -79,6 +80,7 @@ class Core:
     group_commit: GroupCommit | None = None
     observer: SharedObserver = field(default_factory=SharedObserver)
     after_append: tuple[AppendHook, ...] = ()
+    loaded_streams: set[str] | None = None
 
     @classmethod
     def of(

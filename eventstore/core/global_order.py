@@ -1,21 +1,25 @@
 """How the global order is read: settled events only, in pages by position, each a separate query."""
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Final, TypeVar
 
-from eventstore.backends.protocol import Row, Run
+from eventstore.backends.protocol import PageHeader, Row, Run
 from eventstore.common.backoff import Backoff
 from eventstore.common.validation import MAX_VERSION, check_flag, check_number, check_seconds
 from eventstore.core.core import Core
+from eventstore.core.period import Bounds, Period, PeriodSearch
 from eventstore.core.settling import Horizon, check_loss
 from eventstore.errors import SeveralServers
 from eventstore.events import RecordedEvent
 from eventstore.filters import TAGS, EventFilter, combine
-from eventstore.rows.mapper import EVENT_ID, POSITION, STREAM_ID, VERSION
+from eventstore.rows.mapper import EVENT_ID, POSITION, RECORDED_AT, STREAM_ID, VERSION
 from eventstore.statements.global_order import first_event_from
 from eventstore.tokens import START, After, PositionToken
+
+Result = TypeVar("Result")
 
 _SHORTEST_PAUSE_SECONDS: Final = 0.001
 _LONGEST_PAUSE_SECONDS: Final = 0.05
@@ -73,6 +77,8 @@ class GlobalOrder:
         backwards: bool,
         wait_seconds: float,
         upcast: bool,
+        up_to_position: int | None = None,
+        period: Period | None = None,
     ) -> Iterator[RecordedEvent]:
         """Check the arguments, and return an iterator that reads page by page."""
         check_flag("backwards", backwards)
@@ -81,13 +87,22 @@ class GlobalOrder:
             rows = self._rows_backwards(
                 combine(filters),
                 After.of(after_position),
+                _position_or_last(up_to_position),
                 MAX_VERSION if limit is None else check_number("limit", limit),
-                check_seconds("wait_seconds", wait_seconds),
+                wait_seconds=check_seconds("wait_seconds", wait_seconds),
+                search=None if period is None else PeriodSearch(period),
             )
             return self._mapper.recorded(
                 rows, self._dialect.to_uuid, self._dialect.to_time, upcast=upcast, newest_first=True
             )
-        pages = self.pages(filters, after_position=after_position, limit=limit, wait_seconds=wait_seconds)
+        pages = self.pages(
+            filters,
+            after_position=after_position,
+            limit=limit,
+            wait_seconds=wait_seconds,
+            up_to_position=up_to_position,
+            period=period,
+        )
         return (event for page in pages for event in self.recorded(page.rows, upcast=upcast))
 
     def pages(
@@ -98,17 +113,47 @@ class GlobalOrder:
         limit: int | None,
         wait_seconds: float,
         page_size: int | None = None,
+        up_to_position: int | None = None,
+        period: Period | None = None,
     ) -> Iterator[Page]:
         """Check the arguments, and return an iterator over pages, up to the position that is newest when it begins.
 
-        `page_size` defaults to the store's. `newest` of the first page is the position at which it ends.
+        `page_size` defaults to the store's. `newest` of the first page is the position at which it ends, unless
+        `up_to_position` is lower.
         """
         combined = combine(filters)
         after = After.of(after_position)
         remaining = MAX_VERSION if limit is None else check_number("limit", limit)
         check_seconds("wait_seconds", wait_seconds)
         size = self._page_size if page_size is None else page_size
-        return self._pages(combined, after, remaining, size, wait_seconds)
+        last, search = _position_or_last(up_to_position), None if period is None else PeriodSearch(period)
+        return self._pages(combined, after, remaining, size, wait_seconds=wait_seconds, end=last, search=search)
+
+    def count(
+        self,
+        filters: Sequence[EventFilter],
+        *,
+        after_position: int | PositionToken,
+        up_to_position: int | None,
+        wait_seconds: float,
+        period: Period | None,
+    ) -> int:
+        """Return how many stored events `read_all` would read with the same arguments."""
+        combined, after, last = combine(filters), After.of(after_position), _position_or_last(up_to_position)
+        horizon, up_to = self._settled_end(after, last, check_seconds("wait_seconds", wait_seconds))
+        times = None if period is None else (period.since, period.before)
+
+        def read(run: Run, horizon: Horizon) -> tuple[PageHeader, int]:
+            return self._dialect.count_events(
+                run,
+                combined,
+                after_position=after.position,
+                up_to_position=up_to,
+                settled_position=horizon.settled,
+                period=times,
+            )
+
+        return 0 if up_to <= after.position else self._confirmed(read, combined, after, horizon, up_to)[1]
 
     def horizon(self, run: Run, *, after: After = START, joined: bool | None = None, alone: bool = False) -> Horizon:
         """Return how far everything after a position is settled, by a log view; see `Settling.horizon`.
@@ -145,6 +190,7 @@ class GlobalOrder:
         horizon: Horizon,
         up_to_position: int = MAX_VERSION,
         page_size: int | None = None,
+        search: PeriodSearch | None = None,
     ) -> Page | None:
         """Read one page, up to the horizon.
 
@@ -157,6 +203,7 @@ class GlobalOrder:
             horizon: How far the order is settled.
             up_to_position: Inclusive; read no further than this.
             page_size: How many events at most. Defaults to None: the store's page size.
+            search: Leave out events that are not of its period. Defaults to None: all are read.
 
         Returns:
             The page. It may be empty and end before `up_to_position`; continue after its position. None if the horizon
@@ -171,11 +218,16 @@ class GlobalOrder:
             self._tags_gate(run)
         size = self._page_size if page_size is None else page_size
         up_to_position, end = min(horizon.settled, up_to_position), horizon.event
+        start, read_to = after.position, up_to_position
+        if search is not None:
+            if not self._searched(run, search, horizon, start, up_to_position):
+                return None
+            start, read_to, up_to_position = search.bounds(start, up_to_position)
         if _names_two_fields(filters):
             # No index has two of the fields. If there are few matches, the lookup of one field would read to the end
             # of the log for each page, so a window bounds it. The window ends at an event, so that the next page can
             # confirm that the log before it has not changed.
-            window = after.position + self._page_size * _WINDOW_IN_PAGES
+            window = start + self._page_size * _WINDOW_IN_PAGES
             if window < up_to_position:
                 first = self._first_event_from(run, window)
                 if first is None:  # the log went back
@@ -186,8 +238,8 @@ class GlobalOrder:
             header, rows = self._dialect.read_page(
                 run,
                 filters,
-                after_position=after.position,
-                up_to_position=up_to_position,
+                after_position=start,
+                up_to_position=min(read_to, up_to_position),
                 page_size=size,
                 settled_position=horizon.settled,
                 token_position=0 if after.token is None else after.token.position,
@@ -198,7 +250,34 @@ class GlobalOrder:
             return None
         if after.token is not None and header.token_id != after.token.event_id:
             check_loss(run, after.token, header.token_id)
-        return Page(rows, self._end_of_page(rows, size, after, end, up_to_position), horizon.newest)
+        end_of_page = self._end_of_page(rows, size, after, end, up_to_position)
+        return Page(rows if search is None else self._of_period(rows, search), end_of_page, horizon.newest)
+
+    def _searched(
+        self, run: Run, search: PeriodSearch, horizon: Horizon, after_position: int, up_to_position: int
+    ) -> bool:
+        """Search for the events of a period if that is due; return whether the horizon is still valid."""
+        if not search.is_due(horizon.server, after_position, up_to_position):
+            return True
+        header, first, last = self._dialect.extent_of_period(
+            run,
+            recorded_since=search.period.since,
+            recorded_before=search.period.before,
+            after_position=after_position,
+            up_to_position=up_to_position,
+            settled_position=horizon.settled,
+        )
+        if not _confirms(header, horizon):
+            self._settling.forget()
+            return False
+        search.learn(horizon.server, first, last, up_to_position)
+        return True
+
+    def _of_period(self, rows: Sequence[Row], search: PeriodSearch) -> Sequence[Row]:
+        covers, to_time = search.period.covers, self._dialect.to_time
+        matching = [row for row in rows if covers(to_time(row[RECORDED_AT]))]
+        search.note_page(rows=len(rows), matching=len(matching))
+        return matching
 
     def _end_of_page(
         self, rows: Sequence[Row], size: int, after: After, end: PositionToken, up_to_position: int
@@ -236,6 +315,7 @@ class GlobalOrder:
         refresh: bool = False,
         up_to_position: int = MAX_VERSION,
         page_size: int | None = None,
+        search: PeriodSearch | None = None,
     ) -> tuple[Horizon, Page | None]:
         """Read the page after a position. Take a log view first, unless more is known to be settled.
 
@@ -245,6 +325,7 @@ class GlobalOrder:
             refresh: Whether to take a log view in any case, to learn the newest position.
             up_to_position: As for `page`.
             page_size: As for `page`.
+            search: As for `page`.
 
         Returns:
             The horizon, and the page; None in place of the page if nothing more is settled.
@@ -259,28 +340,47 @@ class GlobalOrder:
                 if after.position >= min(horizon.settled, up_to_position):
                     return horizon, None
                 page = self.page(
-                    run, filters, after=after, horizon=horizon, up_to_position=up_to_position, page_size=page_size
+                    run,
+                    filters,
+                    after=after,
+                    horizon=horizon,
+                    up_to_position=up_to_position,
+                    page_size=page_size,
+                    search=search,
                 )
                 if page is not None:
                     return horizon, page
         raise SeveralServers(_ATTEMPTS_BY_SERVERS)
 
     def _pages(
-        self, filters: Sequence[EventFilter], after: After, remaining: int, size: int, wait_seconds: float
+        self,
+        filters: Sequence[EventFilter],
+        after: After,
+        remaining: int,
+        size: int,
+        *,
+        wait_seconds: float,
+        end: int,
+        search: PeriodSearch | None,
     ) -> Iterator[Page]:
-        end, is_first = MAX_VERSION, True
+        is_first = True
         total_wait, wait, backoff = 0.0, 0.0, Backoff(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         while remaining > 0 and (is_first or after.position < end):
             horizon, page = self.step(
-                filters, after, refresh=is_first, up_to_position=end, page_size=min(size, remaining)
+                filters,
+                after,
+                refresh=is_first,
+                up_to_position=end,
+                page_size=min(size, remaining) if search is None else size,
+                search=search,
             )
             if is_first:
-                end, is_first = horizon.newest, False
+                end, is_first = min(end, horizon.newest), False
             if wait and (page is not None or total_wait >= wait_seconds):
                 self._observer.waited(wait)
                 wait = 0.0
             if page is not None:
-                yield page
+                yield page if len(page.rows) <= remaining else replace(page, rows=page.rows[:remaining])
                 remaining -= len(page.rows)
                 after = page.after
                 backoff.reset()
@@ -294,7 +394,14 @@ class GlobalOrder:
                 wait += elapsed
 
     def _rows_backwards(
-        self, filters: Sequence[EventFilter], after: After, remaining: int, wait_seconds: float
+        self,
+        filters: Sequence[EventFilter],
+        after: After,
+        last: int,
+        remaining: int,
+        *,
+        wait_seconds: float,
+        search: PeriodSearch | None,
     ) -> Iterator[Row]:
         """Read backwards from the newest event, once everything up to it is settled, so that no event appears there.
 
@@ -302,22 +409,27 @@ class GlobalOrder:
         """
         if remaining == 0:
             return
-        horizon, up_to = self._settled_end(after, wait_seconds)
+        horizon, up_to = self._settled_end(after, last, wait_seconds)
         while remaining > 0 and after.position < up_to:
-            size = min(self._page_size, remaining)
-            horizon, start, rows = self._page_before(filters, after, horizon, up_to, size)
-            yield from reversed(rows)
-            remaining -= len(rows)
+            size = min(self._page_size, remaining) if search is None else self._page_size
+            horizon, start, rows = self._page_before(filters, after, horizon, up_to, size=size, search=search)
             up_to = rows[0][POSITION] - 1 if len(rows) == size else start
+            matching = rows if search is None else self._of_period(rows, search)
+            yield from islice(reversed(matching), remaining)
+            remaining -= len(matching)
 
-    def _settled_end(self, after: After, wait_seconds: float) -> tuple[Horizon, int]:
-        """Wait until the event that is newest now is settled, or the time is up; return where to begin backwards."""
+    def _settled_end(self, after: After, last: int, wait_seconds: float) -> tuple[Horizon, int]:
+        """Wait until the newest event, up to the position `last`, is settled, or the time is up.
+
+        Returns:
+            The horizon, and the position of that event, or how far everything is settled.
+        """
         newest, settled, elapsed, backoff = None, 0, 0.0, Backoff(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         start = time.monotonic()
         while True:
             with self._execution.global_reading() as run:
                 horizon = self.horizon(run, after=after)
-            newest = horizon.newest if newest is None else newest
+            newest = min(horizon.newest, last) if newest is None else newest
             if horizon.settled >= newest or elapsed >= wait_seconds:
                 if elapsed:
                     self._observer.waited(elapsed)
@@ -327,7 +439,14 @@ class GlobalOrder:
             settled, elapsed = horizon.settled, time.monotonic() - start
 
     def _page_before(
-        self, filters: Sequence[EventFilter], after: After, horizon: Horizon, up_to_position: int, size: int
+        self,
+        filters: Sequence[EventFilter],
+        after: After,
+        horizon: Horizon,
+        up_to_position: int,
+        *,
+        size: int,
+        search: PeriodSearch | None,
     ) -> tuple[Horizon, int, Sequence[Row]]:
         """Read the last rows after one position, and up to another, in ascending order.
 
@@ -338,33 +457,78 @@ class GlobalOrder:
             LogWentBack: The log no longer has the event that was the newest settled one when the read began.
             SeveralServers: The log view and the page came from different servers, several times in a row.
         """
-        start = after.position
-        if _names_two_fields(filters):
-            start = max(start, up_to_position - self._page_size * _WINDOW_IN_PAGES)
+
+        def read(run: Run, horizon: Horizon) -> tuple[PageHeader, tuple[int, Sequence[Row]]] | None:
+            bounds = Bounds(after.position, up_to_position, up_to_position)
+            if search is not None:
+                if not self._searched(run, search, horizon, after.position, up_to_position):
+                    return None
+                bounds = search.bounds(after.position, up_to_position)
+            window = bounds.up_to - self._page_size * _WINDOW_IN_PAGES if _names_two_fields(filters) else 0
+            with self._observer.operation("read") as observed:
+                header, rows = self._dialect.read_page(
+                    run,
+                    filters,
+                    after_position=max(bounds.after, window),
+                    up_to_position=bounds.up_to,
+                    page_size=size,
+                    settled_position=horizon.settled,
+                    backwards=True,
+                )
+                observed.note(events=len(rows))
+            return header, (window if window > bounds.after else after.position, rows)
+
+        horizon, (start, rows) = self._confirmed(read, filters, after, horizon, up_to_position)
+        return horizon, start, rows
+
+    def _confirmed(
+        self,
+        read: Callable[[Run, Horizon], tuple[PageHeader, Result] | None],
+        filters: Sequence[EventFilter],
+        after: After,
+        horizon: Horizon,
+        up_to_position: int,
+    ) -> tuple[Horizon, Result]:
+        """Read with a horizon that covers a position; again with another one if that was not valid.
+
+        Args:
+            read: Reads on one connection. Returns a header, by which the horizon is confirmed, and what was read; None
+                if the horizon is known not to be valid.
+            filters: The filters.
+            after: What the reader has already read.
+            horizon: How far the order is settled.
+            up_to_position: How far to read.
+
+        Returns:
+            The confirmed horizon, and what was read.
+
+        Raises:
+            LogWentBack: The log no longer has the event that was the newest settled one when the read began.
+            SeveralServers: The log view and the page came from different servers, several times in a row.
+        """
         backoff = Backoff(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         for _ in range(_ATTEMPTS_BY_SERVERS):
             with self._execution.global_reading() as run:
                 if any(filter_.tags is not None for filter_ in filters):
                     self._tags_gate(run)
                 if horizon.event is not None and horizon.settled >= up_to_position:
-                    with self._observer.operation("read") as observed:
-                        header, rows = self._dialect.read_page(
-                            run,
-                            filters,
-                            after_position=start,
-                            up_to_position=up_to_position,
-                            page_size=size,
-                            settled_position=horizon.settled,
-                            backwards=True,
-                        )
-                        observed.note(events=len(rows))
-                    if header.server == horizon.server and header.settled_id == horizon.event.event_id:
-                        return horizon, start, rows
+                    found = read(run, horizon)
+                    if found is not None and _confirms(found[0], horizon):
+                        return horizon, found[1]
                     self._settling.forget()
                 # The log view raises LogWentBack if the event is gone, unless its stream was deleted.
                 horizon = self.horizon(run, after=After(after.position, horizon.event), alone=True)
             self._pause(0 if horizon.settled >= up_to_position else backoff.pause())
         raise SeveralServers(_ATTEMPTS_BY_SERVERS)
+
+
+def _confirms(header: PageHeader, horizon: Horizon) -> bool:
+    """Return whether what was read came from the server and the log that the horizon is of."""
+    return horizon.event is not None and header.server == horizon.server and header.settled_id == horizon.event.event_id
+
+
+def _position_or_last(up_to_position: int | None) -> int:
+    return MAX_VERSION if up_to_position is None else check_number("up_to_position", up_to_position)
 
 
 def _names_two_fields(filters: Sequence[EventFilter]) -> bool:

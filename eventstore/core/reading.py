@@ -1,17 +1,29 @@
 """How the events of a stream are read: in pages by version, each a separate query."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, Final, cast
+from uuid import UUID
 
-from eventstore.backends.protocol import Row
-from eventstore.common.validation import MAX_VERSION, check_category, check_flag, check_number, check_stream_id
+from eventstore.backends.protocol import Row, Statement
+from eventstore.common.validation import (
+    MAX_VERSION,
+    check_category,
+    check_event_type,
+    check_flag,
+    check_number,
+    check_stream_id,
+)
 from eventstore.core.core import Core
 from eventstore.errors import InvalidInput
 from eventstore.events import RecordedEvent
-from eventstore.rows.mapper import VERSION
+from eventstore.rows.mapper import POSITION, VERSION
 from eventstore.statements.listing import find_stream, list_streams
-from eventstore.statements.reading import read_backwards, read_forwards, stream_version
+from eventstore.statements.lookups import find_by_event_id, find_by_metadata, first_and_last
+from eventstore.statements.reading import read_backwards, read_forwards, read_of_types, stream_version
 from eventstore.streams import StreamInfo, StreamOrder
+
+_MOST_TYPES: Final = 1000
 
 
 class Reader:
@@ -40,12 +52,18 @@ class Reader:
         limit: int | None,
         backwards: bool,
         upcast: bool,
+        event_types: Iterable[str] | None = None,
     ) -> Iterator[RecordedEvent]:
         """Check the arguments, and return an iterator that reads page by page."""
         check_flag("backwards", backwards)
         check_flag("upcast", upcast)
         pages = self.pages(
-            stream_id, after_version=after_version, up_to_version=up_to_version, limit=limit, backwards=backwards
+            stream_id,
+            after_version=after_version,
+            up_to_version=up_to_version,
+            limit=limit,
+            backwards=backwards,
+            event_types=event_types,
         )
         return self._events(pages, backwards=backwards, upcast=upcast)
 
@@ -58,6 +76,7 @@ class Reader:
         limit: int | None,
         backwards: bool,
         page_size: int | None = None,
+        event_types: Iterable[str] | None = None,
     ) -> Iterator[Sequence[Row]]:
         """Check the arguments, and return an iterator over pages of rows. `page_size` defaults to the store's."""
         stream_id = check_stream_id(stream_id)
@@ -65,7 +84,8 @@ class Reader:
         last = MAX_VERSION if up_to_version is None else check_number("up_to_version", up_to_version)
         remaining = MAX_VERSION if limit is None else check_number("limit", limit)
         size = self._page_size if page_size is None else page_size
-        return self._pages(stream_id, after_version, last, remaining, size, backwards=backwards)
+        types = () if event_types is None else checked_types(event_types)
+        return self._pages(stream_id, after_version, last, remaining, size, event_types=types, backwards=backwards)
 
     def _events(self, pages: Iterator[Sequence[Row]], *, backwards: bool, upcast: bool) -> Iterator[RecordedEvent]:
         to_uuid, to_time = self._dialect.to_uuid, self._dialect.to_time
@@ -80,9 +100,13 @@ class Reader:
         remaining: int,
         size: int,
         *,
+        event_types: Sequence[str],
         backwards: bool,
     ) -> Iterator[Sequence[Row]]:
-        statement = read_backwards if backwards else read_forwards
+        statement: Statement = read_backwards if backwards else read_forwards
+        if event_types:
+            statement = read_of_types(len(event_types), backwards=backwards)
+        types = {f"event_type_{number}": event_type for number, event_type in enumerate(event_types)}
         while remaining > 0:
             page_size = min(size, remaining)
             with self._observer.operation("read", stream_id=stream_id) as observed, self._execution.statement() as run:
@@ -92,6 +116,7 @@ class Reader:
                     after_version=after_version,
                     up_to_version=up_to_version,
                     page_size=page_size,
+                    **types,
                 )
                 observed.note(events=len(rows))
             yield rows
@@ -102,6 +127,60 @@ class Reader:
                 up_to_version = rows[-1][VERSION] - 1
             else:
                 after_version = rows[-1][VERSION]
+
+    def first_and_last(self, stream_id: str, *, upcast: bool) -> tuple[RecordedEvent, RecordedEvent] | None:
+        """Return the first and the last event of a stream; None if it has no events."""
+        stream_id = check_stream_id(stream_id)
+        check_flag("upcast", upcast)
+        with self._observer.operation("read", stream_id=stream_id) as observed, self._execution.statement() as run:
+            rows = sorted(run(first_and_last, stream_id=stream_id), key=itemgetter(VERSION))
+            observed.note(events=len({row[VERSION] for row in rows}))
+        to_uuid, to_time = self._dialect.to_uuid, self._dialect.to_time
+        ends = [
+            next(self._mapper.recorded([row], to_uuid, to_time, upcast=upcast, newest_first=newest_first), None)
+            for row, newest_first in zip(rows, (False, True), strict=False)
+        ]
+        everything: dict[str, Any] = {"after_version": 0, "up_to_version": None, "limit": None, "upcast": upcast}
+        for index, end in enumerate(ends):
+            if end is None:  # an upcaster has dropped it
+                ends[index] = next(self.read_stream(stream_id, **everything, backwards=index == 1), None)
+        match ends:
+            case [RecordedEvent() as first, RecordedEvent() as last]:
+                return first, last
+        return None
+
+    def find(
+        self, *, event_id: UUID | None, correlation_id: object, causation_id: object, upcast: bool
+    ) -> Iterator[RecordedEvent]:
+        """Check the arguments, and return an iterator that reads page by page."""
+        check_flag("upcast", upcast)
+        ids = {"event_id": event_id, "correlation_id": correlation_id, "causation_id": causation_id}
+        given = [name for name, value in ids.items() if value is not None]
+        if len(given) != 1:
+            msg = "pass one of event_id, correlation_id and causation_id to find events by"
+            raise InvalidInput(msg)
+        (name,) = given
+        value = ids[name]
+        if name == "event_id" and not isinstance(value, UUID):
+            msg = f"event_id must be a uuid.UUID, not {type(value).__name__}"
+            raise InvalidInput(msg)
+        if not isinstance(value, str | UUID):
+            msg = f"{name} must be a string or a uuid.UUID, not {type(value).__name__}"
+            raise InvalidInput(msg)
+        if name == "event_id":
+            return self._found(find_by_event_id, self._dialect.from_uuid(cast("UUID", value)), upcast=upcast)
+        return self._found(find_by_metadata(name), str(value), upcast=upcast)
+
+    def _found(self, statement: Statement, value: object, *, upcast: bool) -> Iterator[RecordedEvent]:
+        after = 0
+        while True:
+            with self._observer.operation("read") as observed, self._execution.statement() as run:
+                rows = run(statement, value=value, after_position=after, page_size=self._page_size)
+                observed.note(events=len(rows))
+            yield from self._mapper.recorded(rows, self._dialect.to_uuid, self._dialect.to_time, upcast=upcast)
+            if len(rows) < self._page_size:
+                return
+            after = rows[-1][POSITION]
 
     def streams(
         self, *, category: str | None, order: StreamOrder, after_stream_id: str | None, limit: int | None
@@ -155,3 +234,19 @@ class Reader:
     def _stream_info(self, row: Row) -> StreamInfo:
         stream_id, version, created_at, updated_at = row
         return StreamInfo(stream_id, version, self._dialect.to_time(created_at), self._dialect.to_time(updated_at))
+
+
+def checked_types(event_types: object) -> list[str]:
+    """Return event types, sorted, each once.
+
+    Raises:
+        InvalidInput: They are no list of 1 to 1,000 names.
+    """
+    if isinstance(event_types, str | bytes | Mapping) or not isinstance(event_types, Iterable):
+        msg = f"event_types must be a list of strings, not {type(event_types).__name__}"
+        raise InvalidInput(msg)
+    checked = sorted({check_event_type(event_type) for event_type in event_types})
+    if not 1 <= len(checked) <= _MOST_TYPES:
+        msg = f"event_types must name 1 to {_MOST_TYPES} types, not {len(checked)}; leave it out to read all"
+        raise InvalidInput(msg)
+    return checked

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from eventstore.backends.protocol import HeadClosed, Run, TagLocks, VersionTaken
 from eventstore.backends.running import check_positions
 from eventstore.boundaries import Boundary
-from eventstore.core.appending import Appender, name_streams
+from eventstore.core.appending import Appender, name_streams, result_of
 from eventstore.core.boundaries import condition_of
 from eventstore.core.core import Core
 from eventstore.errors import BoundaryChanged, ConcurrencyConflict, StreamForbidden
@@ -78,7 +78,7 @@ class TaggedAppender(Appender):
             at_once = is_one and not self._execution.is_joined
             outcome = self._dialect.append_tagged(run, pending, self._locks([pending]), condition, at_once=at_once)
             if outcome.stored is not None:
-                return AppendResult(pending.stream_id, *outcome.stored, event_id=pending.event_ids[-1])
+                return result_of(pending, *outcome.stored)
             first = self._first_result(run, pending)
             if first is not None:
                 return first

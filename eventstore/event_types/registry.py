@@ -18,6 +18,7 @@ from eventstore.errors import (
     UpcasterTaken,
 )
 from eventstore.event_types.classes import builder, check_class, check_fields, exact_types, reader
+from eventstore.event_types.schemas import schema_of
 from eventstore.event_types.tagging import check_kinds, derived_tags
 from eventstore.event_types.upcasting import PlainEvent, Shape, Step, Upcasters, drop_all
 from eventstore.events import TOMBSTONE_ERRORS, NewEvent, RecordedEvent
@@ -372,6 +373,40 @@ class EventTypes:
     def classes(self) -> Mapping[Shape, type]:
         """The registered classes, by their event types and schema versions."""
         return {(each.event_type, each.schema_version): each.cls for each in self._by_name.values()}
+
+    def json_schema(self, *event_types: str) -> dict[str, dict[str, Any]]:
+        """Return the JSON Schema (2020-12) of the payloads of each event type, for documentation and other languages.
+
+        A schema describes what `JSONCodec` stores: types that JSON does not have are objects with one key, such as
+        `{"$decimal": "1.10"}`. MessagePack has the same structure, with extension types in place of these objects.
+        Fields with a default are not required, because older events may lack them. `title` is the event type, and
+        `x-schema-version` its schema version, that of the class; older versions have no class, and no schema.
+
+        Args:
+            event_types: Which event types. Defaults to all that are registered.
+
+        Returns:
+            The schemas by event type, sorted.
+
+        Raises:
+            InvalidInput: An event type is not registered.
+            EventTypeError: An annotation uses a name that is not defined.
+
+        Example:
+            ```python
+            schema = event_types.json_schema("order-placed")["order-placed"]
+            ```
+        """
+        missing = [name for name in event_types if name not in self._by_name]
+        if missing:
+            known = ", ".join(sorted(self._by_name)) or "none"
+            msg = f"{missing[0]!r} is not a registered event type; these are: {known}"
+            raise InvalidInput(msg)
+        return {
+            name: schema_of((each.event_type, each.schema_version), each.cls)
+            for name, each in sorted(self._by_name.items())
+            if not event_types or name in event_types
+        }
 
     @property
     def readers(self) -> Mapping[Shape, Callable[[bytes], Any]]:

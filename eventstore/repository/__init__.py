@@ -5,6 +5,7 @@ from eventstore.repository.policies import SinceSnapshot, SnapshotPolicy, always
 from eventstore.repository.repository import Repository
 from eventstore.repository.retrying import retry_conflicts
 from eventstore.repository.snapshotting import RefreshProgress, SnapshotCounts
+from eventstore.repository.transacting import transact
 
 __all__ = [
     "LoadedAggregate",
@@ -18,4 +19,5 @@ __all__ = [
     "every",
     "never",
     "retry_conflicts",
+    "transact",
 ]

@@ -37,4 +37,5 @@ def store_in(
         )
         raise DatabaseMismatch(msg)
     core = store.core
-    return store.with_core(replace(core, execution=core.execution.joined(lambda: target.connection)))
+    execution = core.execution.joined(lambda: target.connection)
+    return store.with_core(replace(core, execution=execution, loaded_streams=target.core.loaded_streams))

@@ -55,6 +55,8 @@ class AggregateLoader(Generic[State]):
 
     def load(self, stream_id: str, up_to_version: int = MAX_VERSION) -> tuple[State, int, int]:
         """Return the state, the version that it was computed at, and the version of the snapshot or 0."""
+        if self._store.core.loaded_streams is not None:
+            self._store.core.loaded_streams.add(stream_id)
         with self._store.core.observer.operation("load", stream_id=stream_id) as observed:
             state, version, snapshot_version = self._load(stream_id, up_to_version)
             observed.note(events=version - snapshot_version, snapshot_version=snapshot_version)

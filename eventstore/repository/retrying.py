@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
+from eventstore.backends.contention import is_conflict
 from eventstore.common.backoff import Backoff, spread
 from eventstore.common.validation import check_number, check_seconds
-from eventstore.errors import ConcurrencyConflict
 
 Result = TypeVar("Result")
 
@@ -18,13 +18,20 @@ _LONGEST_PAUSE_SECONDS: Final = 1.0
 def retry_conflicts(
     function: Callable[[], Result], *, attempts: int = ATTEMPTS, backoff_seconds: float = BACKOFF_SECONDS
 ) -> Result:
-    """Call a function, and retry it while it raises a `ConcurrencyConflict`, for example around your own transaction.
+    """Call a function, and retry it while other transactions are in its way, for example around your own transaction.
+
+    It retries a `ConcurrencyConflict`, a deadlock and a serialization failure of PostgreSQL (SQLSTATE 40P01 and 40001),
+    and a busy SQLite database, by the store's error or the driver's. After these, nothing is stored.
 
     Before each further attempt it waits for a random time, so that competing writers do not collide again: at most
-    `backoff_seconds` before the second attempt, twice as long before the third, and so on, up to a second.
+    `backoff_seconds` before the second attempt, twice as long before the third, and so on, up to a second. On SQLite
+    each attempt may itself wait for the write lock, up to the store's `lock_timeout_seconds`.
+
+    For a transaction of repositories only, `transact` is shorter.
 
     Args:
-        function: Everything that has to be repeated: opening the transaction, reading and deciding.
+        function: Everything that has to be repeated: opening the transaction, reading and deciding. Never call it
+            inside a transaction that stays open.
         attempts: How often to call it at most, from 1.
         backoff_seconds: The longest pause before the second attempt. With 0 there are no pauses.
 
@@ -32,15 +39,15 @@ def retry_conflicts(
         The result of the function.
 
     Raises:
-        ConcurrencyConflict: The last attempt was in conflict, too.
+        ConcurrencyConflict: The last attempt was in conflict, too; likewise the other errors that are retried.
         InvalidInput: An argument is not valid.
 
     Example:
         ```python
         def ship() -> None:
-            with store.transaction() as transaction:
-                orders.join(transaction).execute("42", Order.ship)
-                stock.join(transaction).execute("tea", Stock.take, 3)
+            with Session(engine) as session, session.begin():
+                session.add(Parcel(order_id="42"))
+                orders.join(session).execute("42", Order.ship)
 
         retry_conflicts(ship)
         ```
@@ -49,14 +56,21 @@ def retry_conflicts(
 
 
 def retry(
-    function: Callable[[], Result], pause: Callable[[float], object], *, attempts: int, backoff_seconds: float
+    function: Callable[[], Result],
+    pause: Callable[[float], object],
+    *,
+    attempts: int,
+    backoff_seconds: float,
+    is_retried: Callable[[Exception], bool] = is_conflict,
 ) -> Result:
-    """Do what `retry_conflicts` does, with another way to wait for some seconds."""
+    """Do what `retry_conflicts` does, with another way to wait for some seconds, or to tell which errors to retry."""
     for seconds in pauses_between(attempts, backoff_seconds):
         try:
             return function()
-        except ConcurrencyConflict:
-            pause(seconds)
+        except Exception as error:
+            if not is_retried(error):
+                raise
+        pause(seconds)
     return function()
 
 

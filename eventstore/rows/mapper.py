@@ -34,7 +34,7 @@ from eventstore.event_types.upcasting import PlainEvent, Shape
 from eventstore.events import TOMBSTONE_ERRORS, Append, NewEvent, RecordedEvent
 from eventstore.streams import STREAM_EXISTS, Expectation, ExpectedVersion
 
-POSITION, STREAM_ID, VERSION, EVENT_ID, EVENT_TYPE, SCHEMA_VERSION, METADATA = 0, 1, 2, 3, 4, 5, 8
+POSITION, STREAM_ID, VERSION, EVENT_ID, EVENT_TYPE, SCHEMA_VERSION, METADATA, RECORDED_AT = 0, 1, 2, 3, 4, 5, 8, 9
 """The indexes of these columns in a row of `read_forwards`."""
 
 

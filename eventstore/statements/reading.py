@@ -1,10 +1,12 @@
 """Statements that read one stream."""
 
+from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Select, bindparam, func, select
+from sqlalchemy import BigInteger, Select, Text, bindparam, func, select
 from sqlalchemy.sql import ClauseElement
 
+from eventstore.statements import Statement
 from eventstore.statements.columns import event_columns
 from eventstore.tables import Tables
 
@@ -29,6 +31,19 @@ def read_forwards(tables: Tables) -> ClauseElement:
 def read_backwards(tables: Tables) -> ClauseElement:
     """Return a page of the same events, newest first."""
     return _read_stream(tables).order_by(tables.events.c.version.desc())
+
+
+@cache
+def read_of_types(count: int, *, backwards: bool) -> Statement:
+    """Return the statement for a page of the same events, if their type is one of the parameters `event_type_0`, …."""
+    event_types = [bindparam(f"event_type_{number}", type_=Text) for number in range(count)]
+
+    def read_stream_of_types(tables: Tables) -> ClauseElement:
+        version = tables.events.c.version
+        page = _read_stream(tables).where(tables.events.c.event_type.in_(event_types))
+        return page.order_by(version.desc() if backwards else version)
+
+    return read_stream_of_types
 
 
 def _read_stream(tables: Tables) -> Select[Any]:

@@ -107,6 +107,33 @@ class ExpectationContract(ContractBase):
         assert positions == sorted(set(positions))
         assert (result.version, result.position) == (5, positions[-1])
 
+    def test_a_result_has_the_positions_of_all_of_its_events(self, store: EventStore) -> None:
+        events = numbered(3)
+        results = [
+            store.append("order-1", numbered(1), expected_version=0),
+            store.append("order-2", events, expected_version=0),
+            *store.append_many(
+                [
+                    Append("order-3", numbered(2), expected_version=0),
+                    Append("order-1", numbered(3), expected_version=1),
+                    Append("order-3", numbered(1), expected_version=ANY),
+                ]
+            ),
+            store.append("order-2", events, expected_version=0),
+            *store.append_many([Append("order-4", numbered(2), expected_version=ANY)], atomic=False),
+        ]
+        with store.transaction() as transaction:
+            results.append(transaction.append("order-4", numbered(2), expected_version=2))
+        assert [len(result.positions) for result in results if isinstance(result, AppendResult)] == [
+            1, 3, 2, 3, 1, 3, 2, 2,
+        ]  # fmt: skip
+        for result in results:
+            assert isinstance(result, AppendResult)
+            after = result.version - len(result.positions)
+            read = store.read_stream(result.stream_id, after_version=after, up_to_version=result.version)
+            assert result.positions == tuple(event.position for event in read)
+            assert result.position == result.positions[-1]
+
     @pytest.mark.parametrize("expected", [0, 1, 3, 2**62])
     def test_a_wrong_version_is_a_conflict_that_tells_the_actual_one(self, store: EventStore, expected: int) -> None:
         store.append("order-1", numbered(2), expected_version=0)
@@ -162,7 +189,7 @@ class RepetitionContract(ContractBase):
         events = numbered(3)
         first = store.append("order-1", events, expected_version=0)
         again = store.append("order-1", events, expected_version=0)
-        assert again == AppendResult("order-1", 3, first.position, duplicate=True, event_id=first.event_id)
+        assert again == replace(first, duplicate=True)
         assert versions(store, "order-1") == [1, 2, 3]
 
     def test_it_is_recognised_when_the_stream_has_gone_on(self, store: EventStore) -> None:

@@ -20,6 +20,7 @@ from eventstore.testing.inline_contract import InlineContract
 from eventstore.testing.input_contract import InputContract
 from eventstore.testing.listing_contract import ListingContract
 from eventstore.testing.projection_contract import ProjectionContract
+from eventstore.testing.query_contract import QueryContract
 from eventstore.testing.read_contract import ReadContract
 from eventstore.testing.repository_contract import RepositoryContract
 from eventstore.testing.snapshot_contract import SnapshotContract
@@ -34,6 +35,7 @@ class EventStoreContract(
     AppendContract,
     ReadContract,
     GlobalOrderContract,
+    QueryContract,
     WaitingContract,
     InputContract,
     ValueContract,

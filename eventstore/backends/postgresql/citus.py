@@ -13,7 +13,7 @@ from uuid import UUID
 from eventstore.backends.postgresql.log_views import RECOVERED, LogViewParts
 from eventstore.backends.postgresql.parameters import condition_parameters, lock_parameters
 from eventstore.backends.postgresql.positions import check_drawing
-from eventstore.backends.protocol import Condition, EventKey, HeadClosed, Run, Server, TaggedOutcome, TagLocks
+from eventstore.backends.protocol import Condition, HeadClosed, Run, Server, Stored, TaggedOutcome, TagLocks
 from eventstore.errors import SeveralTenants, UnsuitableServer, UnsuitableTransaction
 from eventstore.rows.mapper import PendingAppend
 from eventstore.statements.global_order import newest_position
@@ -119,7 +119,7 @@ def check_positions(run: Run) -> None:
     check_drawing(run, newest, *run(drawing_state)[0])
 
 
-def append(run: Run, pending: PendingAppend) -> tuple[int, int] | None:
+def append(run: Run, pending: PendingAppend) -> Stored | None:
     """Set the head, then insert the events, in the transaction that `append_is_one_statement` asks for."""
     _refuse_several_tenants(run)
     head = {"stream_id": pending.stream_id, "count": len(pending), "expected": pending.expected}
@@ -182,19 +182,18 @@ def lock_and_create_heads(run: Run, stream_ids: Sequence[str], *, create: Sequen
     return {row[0]: row[1] for row in run(lock_heads, stream_ids=list(stream_ids))}
 
 
-def store(run: Run, appends: Iterable[tuple[PendingAppend, int]]) -> dict[EventKey, int]:
+def store(run: Run, appends: Iterable[tuple[PendingAppend, int]]) -> list[Sequence[int]]:
     """Set each head and insert its events.
 
     Raises:
         HeadClosed: A stream was deleted or archived.
     """
-    positions: dict[EventKey, int] = {}
+    positions: list[Sequence[int]] = []
     for pending, version in appends:
         head = {"stream_id": pending.stream_id, "count": len(pending), "expected": version}
         if not run(write_head(Expectation.VERSION), **head):  # it is locked, and at this version
             raise HeadClosed
-        last, position = _insert(run, pending, version)
-        positions[pending.stream_id, last] = position
+        positions.append(_insert(run, pending, version)[1])
     return positions
 
 
@@ -208,9 +207,9 @@ def _refuse_several_tenants(run: Run) -> None:
         raise SeveralTenants(tables)
 
 
-def _insert(run: Run, pending: PendingAppend, version: int) -> tuple[int, int]:
-    """Insert the events after a version; return version and position of the last."""
-    last = (0, 0)
+def _insert(run: Run, pending: PendingAppend, version: int) -> Stored:
+    """Insert the events after a version."""
+    stored: list[tuple[int, int]] = []
     for start, count in _chunks(len(pending)):
         parameters: dict[str, Any] = {"stream_id": pending.stream_id}
         for number in range(count):
@@ -224,8 +223,8 @@ def _insert(run: Run, pending: PendingAppend, version: int) -> tuple[int, int]:
                 f"data_{number}": pending.data[event],
                 f"metadata_{number}": pending.metadata[event],
             }
-        last = max(last, *((row[0], row[1]) for row in run(insert_rows(count), **parameters)))
-    return last
+        stored += [(row[0], row[1]) for row in run(insert_rows(count), **parameters)]
+    return version + len(pending), [position for _, position in sorted(stored)]
 
 
 def _chunks(count: int) -> Iterator[tuple[int, int]]:

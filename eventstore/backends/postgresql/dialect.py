@@ -5,6 +5,8 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cached_property, lru_cache
+from itertools import accumulate
+from operator import itemgetter
 from typing import Any, Final
 from uuid import UUID
 
@@ -30,7 +32,6 @@ from eventstore.backends.postgresql.servers import check_citus
 from eventstore.backends.protocol import (
     BoundaryHeader,
     Condition,
-    EventKey,
     Following,
     GroupRefused,
     LogView,
@@ -40,6 +41,7 @@ from eventstore.backends.protocol import (
     Run,
     Server,
     Statement,
+    Stored,
     TaggedOutcome,
     TagLocks,
 )
@@ -49,12 +51,19 @@ from eventstore.errors import (
     UnsuitableTransaction,
 )
 from eventstore.filters import EventFilter
-from eventstore.rows.mapper import POSITION, PendingAppend
+from eventstore.rows.mapper import PendingAppend
 from eventstore.statements.boundaries import raise_generation
 from eventstore.statements.columns import APPENDED_COLUMNS
 from eventstore.statements.heads import write_head
 from eventstore.statements.pages import fields_of, page_parameters
-from eventstore.statements.postgresql.append import append, append_to_many, create_heads, lock_heads
+from eventstore.statements.postgresql.append import (
+    append,
+    append_to_many,
+    create_heads,
+    lock_heads,
+    positions_between,
+    positions_of,
+)
 from eventstore.statements.postgresql.append_group import append_group
 from eventstore.statements.postgresql.append_one import append_one
 from eventstore.statements.postgresql.append_tagged import append_tagged
@@ -66,6 +75,7 @@ from eventstore.statements.postgresql.boundaries_without_tags import (
     read_boundary_without_tags,
 )
 from eventstore.statements.postgresql.copy import copy_events, row_security
+from eventstore.statements.postgresql.figures import count_matching, extent_of_period
 from eventstore.statements.postgresql.history import find_setting_of_history_changes, set_history_changes
 from eventstore.statements.postgresql.lock_table import lock_derived_rows
 from eventstore.statements.postgresql.log_view import last_without_gap, log_view
@@ -78,7 +88,7 @@ from eventstore.statements.postgresql.tag_locks import (
     lock_tags,
 )
 from eventstore.statements.postgresql.tag_rows import delete_tags, find_tagged_event, insert_tags
-from eventstore.statements.reading import read_forwards
+from eventstore.statements.postgresql.transactions import limit_lock_waits
 from eventstore.streams import Expectation
 from eventstore.tables import STREAMS_CAN_END, Tables, define_tables
 from eventstore.tables.names import ANY_SCHEMA, in_schema
@@ -131,7 +141,7 @@ class PostgreSQLDialect:
     def _is_copied(self, pending: PendingAppend) -> bool:
         return self._copies and len(pending.event_ids) >= COPY_FROM
 
-    def append(self, run: Run, pending: PendingAppend) -> tuple[int, int] | None:
+    def append(self, run: Run, pending: PendingAppend) -> Stored | None:
         """Append in one statement. The head's row lock makes a second writer wait, and then compare the new version.
 
         Very many events are copied after the head was set, in the transaction that `append_is_one_statement` asks for,
@@ -144,25 +154,32 @@ class PostgreSQLDialect:
             return self._copy(run, pending, head)
         if len(pending) == 1:
             rows = run(append_one(pending.expectation), **one_event(pending))
-        else:
-            rows = run(append(pending.expectation), **head, **event_arrays([pending]))
+            return (rows[0][0], (rows[0][1],)) if rows else None
+        rows = run(append(pending.expectation), **head, **event_arrays([pending]))
         return (rows[0][0], rows[0][1]) if rows else None
 
     def append_one_sql(self, expectation: Expectation) -> tuple[str, dict[str, Any]]:
         """Return the SQL that appends one event, and its constant parameters; see `sql`."""
         return self.sql(append_one(expectation))
 
-    def _copy(self, run: Run, pending: PendingAppend, head: dict[str, Any]) -> tuple[int, int] | None:
-        """Lock and set the head, then COPY, which draws a position for each row as it stores it."""
+    def _copy(self, run: Run, pending: PendingAppend, head: dict[str, Any]) -> Stored | None:
+        """Lock and set the head, then COPY, which draws a position for each row as it stores it.
+
+        The positions ascend. So if no other writer has drawn one between them, the first and the last tell all of them.
+        """
         advanced = run(write_head(pending.expectation), **head)
         if not advanced:
             return None
-        version = advanced[0][0]
-        run(copy_events(APPENDED_COLUMNS), types=COPIED_TYPES, rows=rows_to_copy(pending, version - len(pending)))
-        last = {"stream_id": pending.stream_id, "after_version": version - 1, "up_to_version": version}
-        return version, run(read_forwards, **last, page_size=1)[0][POSITION]
+        version, stream_id, count = advanced[0][0], pending.stream_id, len(pending)
+        run(copy_events(APPENDED_COLUMNS), types=COPIED_TYPES, rows=rows_to_copy(pending, version - count))
+        ends = run(positions_of, stream_id=stream_id, versions=[version - count + 1, version])[0][0]
+        first, last = ends[0], ends[-1]
+        if last - first == count - 1:
+            return version, range(first, last + 1)
+        versions = {"after_version": version - count, "up_to_version": version}
+        return version, run(positions_between, stream_id=stream_id, **versions)[0][0]
 
-    def append_to_all(self, run: Run, appends: Sequence[PendingAppend]) -> list[tuple[int, int]] | None:
+    def append_to_all(self, run: Run, appends: Sequence[PendingAppend]) -> list[Stored] | None:
         """Create or lock the heads, compare them, and store the events, all in one statement.
 
         Citus does not understand it, so there several statements have to store them.
@@ -179,29 +196,26 @@ class PostgreSQLDialect:
         if not rows:
             return None
         versions, positions, *_ = rows[0]
-        return [
-            (versions[index] + count, position) for (index, count), position in zip(many.ends, positions, strict=True)
-        ]
+        ends = [versions[index] + count for index, count in many.ends]
+        return list(zip(ends, _by_append(appends, positions), strict=True))
 
-    def append_group(self, run: Run, appends: Sequence[PendingAppend]) -> list[tuple[int, int] | None]:
+    def append_group(self, run: Run, appends: Sequence[PendingAppend]) -> list[Stored | None]:
         """Append in one statement, which leaves out the streams whose heads it would have to wait for.
 
         Citus does not understand it, so there each append is tried alone.
         """
         if self.on_citus:
             return [None] * len(appends)
-        parameters = dict(many_appends(appends).parameters)
-        del parameters["ends"]
         try:
-            rows = run(append_group, **parameters)
+            rows = run(append_group, **many_appends(appends).parameters)
         except Exception as error:
             if is_refusal(error):
                 raise GroupRefused from error
             raise
-        ends: dict[str, tuple[int, int]] = {}
-        for stream_id, version, position, *_ in rows:
-            ends[stream_id] = max(ends.get(stream_id, (0, 0)), (version, position))
-        return [ends.get(pending.stream_id) for pending in appends]
+        stored: dict[str, tuple[int, list[int]]] = {}
+        for stream_id, version, position, *_ in sorted(rows, key=itemgetter(1)):
+            stored[stream_id] = (version, [*stored.get(stream_id, (0, []))[1], position])
+        return [stored.get(pending.stream_id) for pending in appends]
 
     def lock_heads(self, run: Run, stream_ids: Sequence[str], *, create: Sequence[str]) -> dict[str, int]:
         """Create missing heads, then lock all, both in sorted order.
@@ -215,7 +229,11 @@ class PostgreSQLDialect:
             run(create_heads, stream_ids=list(create))
         return {row[0]: row[1] for row in run(lock_heads, stream_ids=list(stream_ids))}
 
-    def store(self, run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[EventKey, int]:
+    def limit_lock_waits(self, run: Run) -> None:
+        """Set lock_timeout for this transaction."""
+        run(limit_lock_waits)
+
+    def store(self, run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> list[Sequence[int]]:
         """Store all events and set all heads in one statement."""
         if self.on_citus:
             return citus.store(run, appends)
@@ -229,10 +247,8 @@ class PostgreSQLDialect:
             ],
             heads=list(heads),
             head_versions=list(heads.values()),
-            last_stream_ids=[pending.stream_id for pending, _ in appends],
-            last_versions=[version + len(pending) for pending, version in appends],
         )
-        return _positions(rows)
+        return _by_append([pending for pending, _ in appends], rows[0][0])
 
     def lock_tags(self, run: Run, locks: TagLocks | None) -> None:
         """Lock tags one by one, or all by one lock if they are many."""
@@ -271,9 +287,9 @@ class PostgreSQLDialect:
         else:
             self.lock_tags(run, locks)
             rows = run(statement, **parameters)
-        is_current, changed, version, position = rows[0]
+        is_current, changed, version, positions = rows[0]
         _check_locks(is_current)
-        return TaggedOutcome(is_current, changed, None if version is None else (version, position))
+        return TaggedOutcome(is_current, changed, None if version is None else (version, positions))
 
     def lock_all_appends(self, run: Run) -> None:
         """Lock the table that each append writes to first."""
@@ -417,6 +433,52 @@ class PostgreSQLDialect:
         server = Server(table, started_at, bool(in_recovery))
         return PageHeader(server, settled_id, None if token_id is None else UUID(token_id)), rows
 
+    def extent_of_period(
+        self,
+        run: Run,
+        *,
+        recorded_since: datetime,
+        recorded_before: datetime,
+        after_position: int,
+        up_to_position: int,
+        settled_position: int,
+    ) -> tuple[PageHeader, int | None, int | None]:
+        """Find both positions by the index of times."""
+        ((*header, first, last),) = run(
+            extent_of_period,
+            recorded_since=recorded_since,
+            recorded_before=recorded_before,
+            after_position=after_position,
+            up_to_position=up_to_position,
+            settled_position=settled_position,
+        )
+        return _page_header(*header), first, last
+
+    def count_events(
+        self,
+        run: Run,
+        filters: Sequence[EventFilter],
+        *,
+        after_position: int,
+        up_to_position: int,
+        settled_position: int,
+        period: tuple[datetime, datetime] | None,
+    ) -> tuple[PageHeader, int]:
+        """Count by one statement, with one array for each field of a filter."""
+        filters = filters or (EventFilter(),)
+        ((*header, number),) = run(
+            count_matching(fields_of(filters), in_period=period is not None),
+            **page_parameters(
+                filters,
+                list,
+                after_position=after_position,
+                up_to_position=up_to_position,
+                settled_position=settled_position,
+            ),
+            **({} if period is None else dict(zip(("recorded_since", "recorded_before"), period, strict=True))),
+        )
+        return _page_header(*header), number
+
     def to_uuid(self, value: UUID) -> UUID:
         """Return the id, which psycopg returns as a UUID."""
         return value
@@ -451,8 +513,14 @@ def _has_row_security(run: Run) -> bool:
     return bool(run(row_security)[0][0])
 
 
-def _positions(rows: Sequence[Row]) -> dict[EventKey, int]:
-    return {(stream_id, version): position for stream_id, version, position, *_ in rows}
+def _page_header(table: int, started_at: datetime, in_recovery: bool, settled_id: UUID | None) -> PageHeader:
+    return PageHeader(Server(table, started_at, in_recovery), settled_id, None)
+
+
+def _by_append(appends: Sequence[PendingAppend], positions: Sequence[int]) -> list[Sequence[int]]:
+    """Return the positions of each append's events, from those of all of them in order."""
+    ends = list(accumulate(map(len, appends)))
+    return [positions[end - len(pending) : end] for pending, end in zip(appends, ends, strict=True)]
 
 
 @lru_cache(maxsize=1024)  # a few megabytes, for any number of schemas

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, repeat
+from itertools import repeat
 from typing import Any, Final
 
 from eventstore.backends.protocol import Condition, Row, TagLocks
@@ -130,6 +130,5 @@ def many_appends(appends: Sequence[PendingAppend]) -> ManyAppends:
         "event_streams": event_streams,
         "numbers": numbers,
         "offsets": offsets,
-        "ends": list(accumulate(map(len, appends))),
     }
     return ManyAppends(parameters, ends)

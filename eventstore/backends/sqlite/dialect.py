@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from itertools import accumulate, pairwise
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -18,7 +19,6 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from eventstore.backends.protocol import (
     BoundaryHeader,
     Condition,
-    EventKey,
     Following,
     GroupRefused,
     LogView,
@@ -27,6 +27,7 @@ from eventstore.backends.protocol import (
     Run,
     Server,
     Statement,
+    Stored,
     TaggedOutcome,
     TagLocks,
 )
@@ -53,6 +54,7 @@ from eventstore.statements.sqlite.boundaries_without_tags import (
     compare_boundaries_without_tags,
     read_boundary_without_tags,
 )
+from eventstore.statements.sqlite.figures import count_matching, extent_of_period
 from eventstore.statements.sqlite.history import add_permission, remove_permission
 from eventstore.statements.sqlite.log_view import log_view
 from eventstore.statements.sqlite.read_page import read_everything, read_everything_backwards, read_matching
@@ -97,7 +99,7 @@ class SQLiteDialect:
         """Return False."""
         return False
 
-    def append(self, run: Run, pending: PendingAppend) -> tuple[int, int] | None:
+    def append(self, run: Run, pending: PendingAppend) -> Stored | None:
         """Append by separate statements for the head, the events and the position."""
         rows = run(
             write_head(pending.expectation), stream_id=pending.stream_id, count=len(pending), expected=pending.expected
@@ -105,8 +107,7 @@ class SQLiteDialect:
         if not rows:
             return None
         version = rows[0][0]
-        positions = _insert(run, [(pending, version - len(pending))])
-        return version, positions[pending.stream_id, version]
+        return version, _insert(run, [(pending, version - len(pending))])[0]
 
     def append_one(self, cursor: sqlite3.Cursor, pending: PendingAppend) -> tuple[int, int] | None:
         """Append one event by two statements, in the transaction that is open on a cursor of the driver.
@@ -133,7 +134,7 @@ class SQLiteDialect:
         cursor.execute(event_sql, event_parameters(row))
         return version, cursor.lastrowid or 0
 
-    def append_group(self, run: Run, appends: Sequence[PendingAppend]) -> list[tuple[int, int] | None]:
+    def append_group(self, run: Run, appends: Sequence[PendingAppend]) -> list[Stored | None]:
         """Append one after the other. This transaction already holds the write lock of the whole database."""
         try:
             return [self.append(run, pending) for pending in appends]
@@ -144,7 +145,10 @@ class SQLiteDialect:
         """Read the heads. This transaction or savepoint already holds the write lock of the whole database."""
         return {row[0]: row[1] for row in run(find_heads, stream_ids=json.dumps(stream_ids))}
 
-    def store(self, run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[EventKey, int]:
+    def limit_lock_waits(self, run: Run) -> None:
+        """Do nothing: this transaction already holds the only lock."""
+
+    def store(self, run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> list[Sequence[int]]:
         """Set the heads, then store the events."""
         heads = {pending.stream_id: version + len(pending) for pending, version in appends}
         run.many(set_head, [{"stream_id": stream_id, "version": version} for stream_id, version in heads.items()])
@@ -288,6 +292,56 @@ class SQLiteDialect:
         settled_id, token_id = (None if id_ is None else self.to_uuid(id_) for id_ in header[3:5])
         return PageHeader(_SERVER, settled_id, token_id), rows
 
+    def extent_of_period(
+        self,
+        run: Run,
+        *,
+        recorded_since: datetime,
+        recorded_before: datetime,
+        after_position: int,
+        up_to_position: int,
+        settled_position: int,
+    ) -> tuple[PageHeader, int | None, int | None]:
+        """Find both positions by the index of times, which has them."""
+        ((settled_id, first, last),) = run(
+            extent_of_period,
+            recorded_since=self.from_time(recorded_since),
+            recorded_before=self.from_time(recorded_before),
+            after_position=after_position,
+            up_to_position=up_to_position,
+            settled_position=settled_position,
+        )
+        return self._page_header(settled_id), first, last
+
+    def count_events(
+        self,
+        run: Run,
+        filters: Sequence[EventFilter],
+        *,
+        after_position: int,
+        up_to_position: int,
+        settled_position: int,
+        period: tuple[datetime, datetime] | None,
+    ) -> tuple[PageHeader, int]:
+        """Count by one statement, with one JSON array for each field of a filter."""
+        filters = filters or (EventFilter(),)
+        times = () if period is None else map(self.from_time, period)
+        ((settled_id, number),) = run(
+            count_matching(fields_of(filters), in_period=period is not None),
+            **page_parameters(
+                filters,
+                json.dumps,
+                after_position=after_position,
+                up_to_position=up_to_position,
+                settled_position=settled_position,
+            ),
+            **dict(zip(("recorded_since", "recorded_before"), times, strict=False)),
+        )
+        return self._page_header(settled_id), number
+
+    def _page_header(self, settled_id: str | None) -> PageHeader:
+        return PageHeader(_SERVER, None if settled_id is None else self.to_uuid(settled_id), None)
+
     def to_uuid(self, value: str) -> UUID:
         """Return the id from its 32 hexadecimal digits."""
         return msgspec.convert(value, UUID)  # a third of the time that UUID(value) takes
@@ -332,7 +386,7 @@ class _SQLiteView:
         return waiting
 
 
-def _insert(run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[EventKey, int]:
+def _insert(run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> list[Sequence[int]]:
     rows: list[dict[str, Any]] = [
         {
             "stream_id": pending.stream_id,
@@ -349,16 +403,12 @@ def _insert(run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[Even
     ]
     if len(rows) == 1:
         ((position,),) = run(insert_one_event, **rows[0])
-        ((pending, version),) = appends
-        return {(pending.stream_id, version + 1): position}
+        return [(position,)]
     run.many(insert_event(APPENDED_COLUMNS), rows)
     ((position,),) = run(last_position)
     # No other connection can write, so AUTOINCREMENT has given consecutive positions.
-    before, positions = position - len(rows), {}
-    for pending, version in appends:
-        before += len(pending)
-        positions[pending.stream_id, version + len(pending)] = before
-    return positions
+    ends = accumulate((len(pending) for pending, _ in appends), initial=position - len(rows) + 1)
+    return [range(first, end) for first, end in pairwise(ends)]
 
 
 class _Compiler(SQLiteCompiler):

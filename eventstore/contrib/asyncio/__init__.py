@@ -9,7 +9,7 @@ if find_spec("greenlet") is None:
 
 from eventstore.contrib.asyncio.iterating import AsyncIteration, AsyncSubscription
 from eventstore.contrib.asyncio.repository import AsyncRepository
-from eventstore.contrib.asyncio.retrying import retry_conflicts
+from eventstore.contrib.asyncio.retrying import retry_conflicts, transact
 from eventstore.contrib.asyncio.store import AsyncEventStore
 
-__all__ = ["AsyncEventStore", "AsyncIteration", "AsyncRepository", "AsyncSubscription", "retry_conflicts"]
+__all__ = ["AsyncEventStore", "AsyncIteration", "AsyncRepository", "AsyncSubscription", "retry_conflicts", "transact"]

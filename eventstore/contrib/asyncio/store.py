@@ -217,6 +217,12 @@ class AsyncEventStore:
     read_stream = made(AsyncIteration, EventStore.read_stream)
     """Read the events of a stream, one page at a time; see `EventStore.read_stream`."""
 
+    first_and_last = awaited(EventStore.first_and_last)
+    """Return the first and the last event of a stream; see `EventStore.first_and_last`."""
+
+    find_events = made(AsyncIteration, EventStore.find_events)
+    """Find events by their id, correlation id or causation id; see `EventStore.find_events`."""
+
     stream_version = awaited(EventStore.stream_version)
     """Return the version of a stream; see `EventStore.stream_version`."""
 
@@ -252,6 +258,9 @@ class AsyncEventStore:
 
     read_all = made(AsyncIteration, EventStore.read_all)
     """Read the events of all streams in the one global order; see `EventStore.read_all`."""
+
+    count_events = awaited(EventStore.count_events)
+    """Return how many stored events `read_all` would read; see `EventStore.count_events`."""
 
     read_boundary = awaited(EventStore.read_boundary)
     """Read the events that a decision depends on; see `EventStore.read_boundary`."""

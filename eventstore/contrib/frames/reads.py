@@ -1,12 +1,14 @@
 """Reads of the store as frames."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 
 from eventstore.backends.protocol import Row
 from eventstore.common.validation import check_number
 from eventstore.contrib.frames.frame import Fields, Frame, Source
 from eventstore.core.global_order import GlobalOrder
-from eventstore.core.reading import Reader
+from eventstore.core.period import Period
+from eventstore.core.reading import Reader, checked_types
 from eventstore.filters import EventFilter, combine
 from eventstore.store import EventStore
 from eventstore.tokens import PositionToken
@@ -20,6 +22,7 @@ def read_stream(
     up_to_version: int | None = None,
     limit: int | None = None,
     backwards: bool = False,
+    event_types: Iterable[str] | None = None,
     upcast: bool = True,
     fields: Fields = None,
     as_json: bool = False,
@@ -35,6 +38,7 @@ def read_stream(
         up_to_version: As for `EventStore.read_stream`.
         limit: As for `EventStore.read_stream`.
         backwards: As for `EventStore.read_stream`.
+        event_types: As for `EventStore.read_stream`. With one, its fields are columns, as for `read_all`.
         upcast: As for `EventStore.read_stream`.
         fields: As for `read_all`.
         as_json: As for `read_all`.
@@ -44,6 +48,7 @@ def read_stream(
     Raises:
         InvalidInput: An argument is not valid.
     """
+    names = None if event_types is None else frozenset(checked_types(event_types))
 
     def pages(at_most: int | None, page_size: int) -> Iterator[Sequence[Row]]:
         return Reader(store.core).pages(
@@ -53,12 +58,13 @@ def read_stream(
             limit=_smaller(limit, at_most),
             backwards=backwards,
             page_size=page_size,
+            event_types=names,
         )
 
     pages(None, batch_size)  # checks the arguments, and reads nothing
     return Frame(
         store,
-        Source(f"stream {stream_id}", pages, None, newest_first=backwards),
+        Source(f"stream {stream_id}", pages, names, newest_first=backwards),
         upcast=upcast,
         fields=fields,
         as_json=as_json,
@@ -71,6 +77,9 @@ def read_all(
     store: EventStore,
     *filters: EventFilter,
     after_position: int | PositionToken = 0,
+    up_to_position: int | None = None,
+    recorded_since: datetime | None = None,
+    recorded_before: datetime | None = None,
     limit: int | None = None,
     wait_seconds: float = 1.0,
     upcast: bool = True,
@@ -93,6 +102,9 @@ def read_all(
         store: The store; a joined one reads in its transaction.
         filters: As for `EventStore.read_all`.
         after_position: As for `EventStore.read_all`.
+        up_to_position: As for `EventStore.read_all`.
+        recorded_since: As for `EventStore.read_all`.
+        recorded_before: As for `EventStore.read_all`.
         limit: As for `EventStore.read_all`.
         wait_seconds: As for `EventStore.read_all`.
         upcast: As for `EventStore.read_all`.
@@ -115,7 +127,7 @@ def read_all(
         placed.polars().group_by("customer").sum()
         ```
     """
-    combined = combine(filters)
+    combined, period = combine(filters), Period.of(recorded_since, recorded_before)
 
     def pages(at_most: int | None, page_size: int) -> Iterator[Sequence[Row]]:
         global_pages = GlobalOrder(store.core).pages(
@@ -124,6 +136,8 @@ def read_all(
             limit=_smaller(limit, at_most),
             wait_seconds=wait_seconds,
             page_size=page_size,
+            up_to_position=up_to_position,
+            period=period,
         )
         return (page.rows for page in global_pages)
 

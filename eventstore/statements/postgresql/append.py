@@ -20,7 +20,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy import insert as insert_into
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, aggregate_order_by, insert
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.selectable import TableValuedAlias
 
@@ -35,8 +35,8 @@ from eventstore.tables import Tables, now
 def append(expectation: Expectation) -> Statement:
     """Return the statement that appends events to a stream: its head and the events.
 
-    It returns one row (version, position of the last event), or no row on a conflict. Positions are drawn in the order
-    of the list, after the head was locked, because the INSERT reads from the head.
+    It returns one row (version, array of the positions of the events), or no row on a conflict. Positions are drawn in
+    the order of the list, after the head was locked, because the INSERT reads from the head.
     """
 
     def append_to_stream(tables: Tables) -> ClauseElement:
@@ -46,7 +46,7 @@ def append(expectation: Expectation) -> Statement:
         stored = insert_events(tables, bindparam("stream_id", type_=Text), version, event, head.join(event, true()))
         columns: list[Any] = [
             func.max(stored.c.version).label("version"),
-            func.max(stored.c.position).label("position"),
+            func.array_agg(aggregate_order_by(stored.c.position, stored.c.position)).label("positions"),
         ]
         return select(*columns).having(func.count() > literal_column("0"))
 
@@ -137,7 +137,7 @@ def lock_heads(tables: Tables) -> ClauseElement:
 def append_to_many(tables: Tables) -> ClauseElement:
     """Set locked heads and insert events.
 
-    It returns (stream_id, version, position) of the events in `last_stream_ids` and `last_versions`.
+    It returns one row with an array: the positions of the events, in the order of the list.
     """
     streams = tables.streams
     head = unnest("head", ("heads", "stream_id", Text()), ("head_versions", "version", BigInteger()))
@@ -150,10 +150,24 @@ def append_to_many(tables: Tables) -> ClauseElement:
     )
     event = unnested_events(("stream_ids", "stream_id", Text()), ("versions", "version", BigInteger()))
     stored = insert_events(tables, event.c.stream_id, event.c.version, event, event)
-    last = unnest("last", ("last_stream_ids", "stream_id", Text()), ("last_versions", "version", BigInteger()))
-    same = (stored.c.stream_id == last.c.stream_id.collate("C")) & (stored.c.version == last.c.version)
-    return (
-        select(stored.c.stream_id, stored.c.version, stored.c.position)
-        .select_from(stored.join(last, same))
-        .add_cte(advanced)
+    positions = func.array_agg(aggregate_order_by(stored.c.position, stored.c.position))
+    return select(positions.label("positions")).add_cte(advanced)
+
+
+def positions_of(tables: Tables) -> ClauseElement:
+    """Return an array of the positions of those events of a stream whose versions are in an array, by version."""
+    events = tables.events.c
+    return select(func.array_agg(aggregate_order_by(events.position, events.version)).label("positions")).where(
+        events.stream_id == bindparam("stream_id", type_=Text),
+        events.version == func.any(bindparam("versions", type_=ARRAY(BigInteger))),
+    )
+
+
+def positions_between(tables: Tables) -> ClauseElement:
+    """Return an array of the positions of a stream's events with after_version < version <= up_to_version."""
+    events = tables.events.c
+    return select(func.array_agg(aggregate_order_by(events.position, events.version)).label("positions")).where(
+        events.stream_id == bindparam("stream_id", type_=Text),
+        events.version > bindparam("after_version", type_=BigInteger),
+        events.version <= bindparam("up_to_version", type_=BigInteger),
     )

@@ -82,7 +82,7 @@ SELECT
     verdict.is_current,
     verdict.changed,
     positions.version,
-    positions.of_all[CAST(:count AS INTEGER)] AS position
+    positions.of_all AS positions
 FROM verdict
 JOIN positions ON true
 """
@@ -109,9 +109,9 @@ def append_tagged(expectation: Expectation) -> Statement:
     """Return the statement that appends events with tags to a stream, unless a boundary has changed.
 
     It returns one row: whether the boundaries are of this log, at READ COMMITTED, NULL if no tags were locked in this
-    transaction; the position of the first event that
-    has changed one of them, or NULL; and version and position of the last event. These are NULL if nothing was stored,
-    because of a boundary or a conflict; then nothing was changed or raised.
+    transaction; the position of the first event that has changed one of them, or NULL; the version of the last event;
+    and the positions of all. These two are NULL if nothing was stored, because of a boundary or a conflict; then
+    nothing was changed or raised.
 
     The tags must be locked by an earlier statement of the transaction. So the snapshot of this one, in which it
     compares the boundaries, has all that those have stored who have held the locks before.

@@ -2,7 +2,6 @@
 
 from typing import Final
 
-from sqlalchemy import ARRAY, BigInteger
 from sqlalchemy.sql import ClauseElement
 
 from eventstore.statements.postgresql.many_streams import KNOWN_STREAMS, TYPES, insert_events
@@ -71,18 +70,10 @@ WITH
         """
     + insert_events(verdict="verdict", condition="verdict.is_accepted", returning="position")
     + """
-    ),
-    positions AS (
-        SELECT array_agg(stored.position ORDER BY stored.position) AS of_all
-        FROM stored
     )
 SELECT
     verdict.versions,
-    (
-        SELECT array_agg(positions.of_all[last.ordinal] ORDER BY last.number) AS positions
-        FROM unnest(:ends) WITH ORDINALITY AS last(ordinal, number)
-        JOIN positions ON true
-    ) AS positions
+    (SELECT array_agg(stored.position ORDER BY stored.position) AS positions FROM stored) AS positions
 FROM verdict
 WHERE verdict.is_accepted
 """
@@ -96,14 +87,12 @@ _PARTS: Final = {
     **{f"number_{name}": f"(SELECT count(*) AS number FROM {name})" for name in ("known", "created", "locked")},
 }
 
-_TYPES: Final = {**TYPES, "ends": ARRAY(BigInteger)}
-
 
 def append_to_all(tables: Tables) -> ClauseElement:
     """Append to several streams, each of which must be at a version between two bounds.
 
-    It returns one row of two arrays: the versions of the streams before, and the positions of the events with the
-    ordinals `ends`. If a stream is at another version, it returns no row and changes nothing. It fails with one of
+    It returns one row of two arrays: the versions of the streams before, and the positions of the events in the order
+    of the list. If a stream is at another version, it returns no row and changes nothing. It fails with one of
     `OVERTAKEN` if another writer has changed a stream meanwhile.
 
     Its steps, each reading from the one before:
@@ -124,4 +113,4 @@ def append_to_all(tables: Tables) -> ClauseElement:
     PostgreSQL may use a plan that was made for few streams for many. So arrays are joined only with `es_streams`, which
     has an index, and the events get the versions of their streams from an array.
     """
-    return sql_text(_APPEND, tables, types=_TYPES, **_PARTS)
+    return sql_text(_APPEND, tables, types=TYPES, **_PARTS)

@@ -450,6 +450,118 @@ WHERE es_streams.version >= %(min_version)b::BIGINT
     AND es_streams.stream_id < (%(category)b::TEXT || '.')
     AND es_streams.category = %(category)b::TEXT;
 
+-- lookups.find_by_event_id
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.schema_version,
+    es_events.codec,
+    es_events.data,
+    CAST(es_events.metadata AS TEXT) AS metadata,
+    es_events.recorded_at
+FROM es_events
+WHERE es_events.position + 0 > %(after_position)b::BIGINT AND es_events.event_id = %(value)b::UUID
+ORDER BY es_events.position + 0
+LIMIT %(page_size)b::BIGINT;
+
+-- lookups.find_by_metadata('correlation_id')
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.schema_version,
+    es_events.codec,
+    es_events.data,
+    CAST(es_events.metadata AS TEXT) AS metadata,
+    es_events.recorded_at
+FROM es_events
+WHERE es_events.position + 0 > %(after_position)b::BIGINT
+    AND (metadata ->> 'correlation_id') = %(value)b::TEXT
+ORDER BY es_events.position + 0
+LIMIT %(page_size)b::BIGINT;
+
+-- lookups.find_by_metadata('causation_id')
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.schema_version,
+    es_events.codec,
+    es_events.data,
+    CAST(es_events.metadata AS TEXT) AS metadata,
+    es_events.recorded_at
+FROM es_events
+WHERE es_events.position + 0 > %(after_position)b::BIGINT
+    AND (metadata ->> 'causation_id') = %(value)b::TEXT
+ORDER BY es_events.position + 0
+LIMIT %(page_size)b::BIGINT;
+
+-- lookups.first_and_last
+SELECT
+    first.position,
+    first.stream_id,
+    first.version,
+    first.event_id,
+    first.event_type,
+    first.schema_version,
+    first.codec,
+    first.data,
+    first.metadata,
+    first.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
+    ORDER BY es_events.version
+    LIMIT 1
+) AS first
+UNION ALL
+SELECT
+    last.position,
+    last.stream_id,
+    last.version,
+    last.event_id,
+    last.event_type,
+    last.schema_version,
+    last.codec,
+    last.data,
+    last.metadata,
+    last.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
+    ORDER BY es_events.version DESC
+    LIMIT 1
+) AS last;
+
 -- postgresql.append.append(Expectation.NEW)
 WITH
     head AS (
@@ -485,7 +597,9 @@ WITH
         ORDER BY event.ordinal
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
-SELECT max(stored.version) AS version, max(stored.position) AS position
+SELECT
+    max(stored.version) AS version,
+    array_agg(stored.position ORDER BY stored.position) AS positions
 FROM stored
 HAVING count(*) > 0;
 
@@ -526,7 +640,9 @@ WITH
         ORDER BY event.ordinal
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
-SELECT max(stored.version) AS version, max(stored.position) AS position
+SELECT
+    max(stored.version) AS version,
+    array_agg(stored.position ORDER BY stored.position) AS positions
 FROM stored
 HAVING count(*) > 0;
 
@@ -567,7 +683,9 @@ WITH
         ORDER BY event.ordinal
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
-SELECT max(stored.version) AS version, max(stored.position) AS position
+SELECT
+    max(stored.version) AS version,
+    array_agg(stored.position ORDER BY stored.position) AS positions
 FROM stored
 HAVING count(*) > 0;
 
@@ -609,7 +727,9 @@ WITH
         ORDER BY event.ordinal
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
-SELECT max(stored.version) AS version, max(stored.position) AS position
+SELECT
+    max(stored.version) AS version,
+    array_agg(stored.position ORDER BY stored.position) AS positions
 FROM stored
 HAVING count(*) > 0;
 
@@ -648,10 +768,8 @@ WITH
         ORDER BY event.ordinal
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
-SELECT stored.stream_id, stored.version, stored.position
-FROM stored
-JOIN unnest(%(last_stream_ids)b::TEXT[], %(last_versions)b::BIGINT[]) AS last(stream_id, version)
-    ON stored.stream_id = (last.stream_id COLLATE "C") AND stored.version = last.version;
+SELECT array_agg(stored.position ORDER BY stored.position) AS positions
+FROM stored;
 
 -- postgresql.append.create_heads
 INSERT INTO es_streams (stream_id, version)
@@ -667,6 +785,18 @@ FROM es_streams
 WHERE es_streams.stream_id = any(%(stream_ids)b::TEXT[])
 ORDER BY es_streams.stream_id
 FOR NO KEY UPDATE;
+
+-- postgresql.append.positions_between
+SELECT array_agg(es_events.position ORDER BY es_events.version) AS positions
+FROM es_events
+WHERE es_events.stream_id = %(stream_id)b::TEXT
+    AND es_events.version > %(after_version)b::BIGINT
+    AND es_events.version <= %(up_to_version)b::BIGINT;
+
+-- postgresql.append.positions_of
+SELECT array_agg(es_events.position ORDER BY es_events.version) AS positions
+FROM es_events
+WHERE es_events.stream_id = %(stream_id)b::TEXT AND es_events.version = any(%(versions)b::BIGINT[]);
 
 -- postgresql.append_group.append_group
 WITH
@@ -986,11 +1116,7 @@ WITH
             ON true
         WHERE positions.version IS NOT NULL
     )
-SELECT
-    verdict.is_current,
-    verdict.changed,
-    positions.version,
-    positions.of_all[CAST(%(count)b::BIGINT AS INTEGER)] AS position
+SELECT verdict.is_current, verdict.changed, positions.version, positions.of_all AS positions
 FROM verdict
 JOIN positions ON true;
 
@@ -1120,11 +1246,7 @@ WITH
             ON true
         WHERE positions.version IS NOT NULL
     )
-SELECT
-    verdict.is_current,
-    verdict.changed,
-    positions.version,
-    positions.of_all[CAST(%(count)b::BIGINT AS INTEGER)] AS position
+SELECT verdict.is_current, verdict.changed, positions.version, positions.of_all AS positions
 FROM verdict
 JOIN positions ON true;
 
@@ -1254,11 +1376,7 @@ WITH
             ON true
         WHERE positions.version IS NOT NULL
     )
-SELECT
-    verdict.is_current,
-    verdict.changed,
-    positions.version,
-    positions.of_all[CAST(%(count)b::BIGINT AS INTEGER)] AS position
+SELECT verdict.is_current, verdict.changed, positions.version, positions.of_all AS positions
 FROM verdict
 JOIN positions ON true;
 
@@ -1387,11 +1505,7 @@ WITH
             ON true
         WHERE positions.version IS NOT NULL
     )
-SELECT
-    verdict.is_current,
-    verdict.changed,
-    positions.version,
-    positions.of_all[CAST(%(count)b::BIGINT AS INTEGER)] AS position
+SELECT verdict.is_current, verdict.changed, positions.version, positions.of_all AS positions
 FROM verdict
 JOIN positions ON true;
 
@@ -1512,15 +1626,10 @@ WITH
         JOIN verdict ON verdict.is_accepted
         ORDER BY event.ordinal
         RETURNING position
-    ),
-    positions AS (SELECT array_agg(stored.position ORDER BY stored.position) AS of_all FROM stored)
+    )
 SELECT
     verdict.versions,
-    (
-        SELECT array_agg(positions.of_all[last.ordinal] ORDER BY last.number) AS positions
-        FROM unnest(%(ends)b::BIGINT[]) WITH ORDINALITY AS last(ordinal, number)
-        JOIN positions ON true
-    ) AS positions
+    (SELECT array_agg(stored.position ORDER BY stored.position) AS positions FROM stored) AS positions
 FROM verdict
 WHERE verdict.is_accepted;
 
@@ -2444,6 +2553,347 @@ WHERE pg_catalog.pg_locks.locktype = 'relation'
     AND pg_catalog.pg_locks.granted
     AND pg_catalog.pg_stat_activity.pid != pg_backend_pid()
 ORDER BY pg_catalog.pg_stat_activity.xact_start;
+
+-- postgresql.figures.count_matching(((),), in_period=False)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS settled_id,
+    figures.*
+FROM (
+    SELECT count(*) AS number
+    FROM (
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > %(after_position_0)b::BIGINT
+            AND candidate.position <= %(up_to_position)b::BIGINT
+    ) AS matches
+) AS figures;
+
+-- postgresql.figures.count_matching(((),), in_period=True)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS settled_id,
+    figures.*
+FROM (
+    SELECT count(*) AS number
+    FROM (
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > %(after_position_0)b::BIGINT
+            AND candidate.position <= %(up_to_position)b::BIGINT
+            AND candidate.recorded_at >= %(recorded_since)b::TIMESTAMP WITH TIME ZONE
+            AND candidate.recorded_at < %(recorded_before)b::TIMESTAMP WITH TIME ZONE
+    ) AS matches
+) AS figures;
+
+-- postgresql.figures.count_matching((('tags',),), in_period=False)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS settled_id,
+    figures.*
+FROM (
+    SELECT count(*) AS number
+    FROM (
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > %(after_position_0)b::BIGINT
+            AND candidate.position <= %(up_to_position)b::BIGINT
+            AND candidate.position IN (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag = any(%(tags_0)b::TEXT[])
+                    AND tag.position > %(after_position_0)b::BIGINT
+                    AND tag.position <= %(up_to_position)b::BIGINT
+                GROUP BY tag.position
+                HAVING count(*) = cardinality(%(tags_0)b::TEXT[])
+            )
+    ) AS matches
+) AS figures;
+
+-- postgresql.figures.count_matching((('tags',),), in_period=True)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS settled_id,
+    figures.*
+FROM (
+    SELECT count(*) AS number
+    FROM (
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > %(after_position_0)b::BIGINT
+            AND candidate.position <= %(up_to_position)b::BIGINT
+            AND candidate.recorded_at >= %(recorded_since)b::TIMESTAMP WITH TIME ZONE
+            AND candidate.recorded_at < %(recorded_before)b::TIMESTAMP WITH TIME ZONE
+            AND candidate.position IN (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag = any(%(tags_0)b::TEXT[])
+                    AND tag.position > %(after_position_0)b::BIGINT
+                    AND tag.position <= %(up_to_position)b::BIGINT
+                GROUP BY tag.position
+                HAVING count(*) = cardinality(%(tags_0)b::TEXT[])
+            )
+    ) AS matches
+) AS figures;
+
+-- postgresql.figures.count_matching((('tags', 'event_types'),), in_period=False)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS settled_id,
+    figures.*
+FROM (
+    SELECT count(*) AS number
+    FROM (
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > %(after_position_0)b::BIGINT
+            AND candidate.position <= %(up_to_position)b::BIGINT
+            AND candidate.event_type = any(%(event_types_0)b::TEXT[])
+            AND candidate.position IN (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag = any(%(tags_0)b::TEXT[])
+                    AND tag.position > %(after_position_0)b::BIGINT
+                    AND tag.position <= %(up_to_position)b::BIGINT
+                GROUP BY tag.position
+                HAVING count(*) = cardinality(%(tags_0)b::TEXT[])
+            )
+    ) AS matches
+) AS figures;
+
+-- postgresql.figures.count_matching((('tags', 'event_types'),), in_period=True)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS settled_id,
+    figures.*
+FROM (
+    SELECT count(*) AS number
+    FROM (
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > %(after_position_0)b::BIGINT
+            AND candidate.position <= %(up_to_position)b::BIGINT
+            AND candidate.event_type = any(%(event_types_0)b::TEXT[])
+            AND candidate.recorded_at >= %(recorded_since)b::TIMESTAMP WITH TIME ZONE
+            AND candidate.recorded_at < %(recorded_before)b::TIMESTAMP WITH TIME ZONE
+            AND candidate.position IN (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag = any(%(tags_0)b::TEXT[])
+                    AND tag.position > %(after_position_0)b::BIGINT
+                    AND tag.position <= %(up_to_position)b::BIGINT
+                GROUP BY tag.position
+                HAVING count(*) = cardinality(%(tags_0)b::TEXT[])
+            )
+    ) AS matches
+) AS figures;
+
+-- postgresql.figures.count_matching((('tags', 'stream_ids', 'categories'),), in_period=False)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS settled_id,
+    figures.*
+FROM (
+    SELECT count(*) AS number
+    FROM (
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > %(after_position_0)b::BIGINT
+            AND candidate.position <= %(up_to_position)b::BIGINT
+            AND candidate.stream_id = any(%(stream_ids_0)b::TEXT[])
+            AND candidate.category = any(%(categories_0)b::TEXT[])
+            AND candidate.position IN (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag = any(%(tags_0)b::TEXT[])
+                    AND tag.position > %(after_position_0)b::BIGINT
+                    AND tag.position <= %(up_to_position)b::BIGINT
+                GROUP BY tag.position
+                HAVING count(*) = cardinality(%(tags_0)b::TEXT[])
+            )
+    ) AS matches
+) AS figures;
+
+-- postgresql.figures.count_matching((('tags', 'stream_ids', 'categories'),), in_period=True)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS settled_id,
+    figures.*
+FROM (
+    SELECT count(*) AS number
+    FROM (
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > %(after_position_0)b::BIGINT
+            AND candidate.position <= %(up_to_position)b::BIGINT
+            AND candidate.stream_id = any(%(stream_ids_0)b::TEXT[])
+            AND candidate.category = any(%(categories_0)b::TEXT[])
+            AND candidate.recorded_at >= %(recorded_since)b::TIMESTAMP WITH TIME ZONE
+            AND candidate.recorded_at < %(recorded_before)b::TIMESTAMP WITH TIME ZONE
+            AND candidate.position IN (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag = any(%(tags_0)b::TEXT[])
+                    AND tag.position > %(after_position_0)b::BIGINT
+                    AND tag.position <= %(up_to_position)b::BIGINT
+                GROUP BY tag.position
+                HAVING count(*) = cardinality(%(tags_0)b::TEXT[])
+            )
+    ) AS matches
+) AS figures;
+
+-- postgresql.figures.count_matching((('categories', 'event_types'), ('stream_ids',), ()), in_period=False)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS settled_id,
+    figures.*
+FROM (
+    SELECT count(*) AS number
+    FROM (
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > %(after_position_0)b::BIGINT
+            AND candidate.position <= %(up_to_position)b::BIGINT
+            AND candidate.category = any(%(categories_0)b::TEXT[])
+            AND candidate.event_type = any(%(event_types_0)b::TEXT[])
+        UNION
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > %(after_position_1)b::BIGINT
+            AND candidate.position <= %(up_to_position)b::BIGINT
+            AND candidate.stream_id = any(%(stream_ids_1)b::TEXT[])
+        UNION
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > %(after_position_2)b::BIGINT
+            AND candidate.position <= %(up_to_position)b::BIGINT
+    ) AS matches
+) AS figures;
+
+-- postgresql.figures.count_matching((('categories', 'event_types'), ('stream_ids',), ()), in_period=True)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS settled_id,
+    figures.*
+FROM (
+    SELECT count(*) AS number
+    FROM (
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > %(after_position_0)b::BIGINT
+            AND candidate.position <= %(up_to_position)b::BIGINT
+            AND candidate.category = any(%(categories_0)b::TEXT[])
+            AND candidate.event_type = any(%(event_types_0)b::TEXT[])
+            AND candidate.recorded_at >= %(recorded_since)b::TIMESTAMP WITH TIME ZONE
+            AND candidate.recorded_at < %(recorded_before)b::TIMESTAMP WITH TIME ZONE
+        UNION
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > %(after_position_1)b::BIGINT
+            AND candidate.position <= %(up_to_position)b::BIGINT
+            AND candidate.stream_id = any(%(stream_ids_1)b::TEXT[])
+            AND candidate.recorded_at >= %(recorded_since)b::TIMESTAMP WITH TIME ZONE
+            AND candidate.recorded_at < %(recorded_before)b::TIMESTAMP WITH TIME ZONE
+        UNION
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > %(after_position_2)b::BIGINT
+            AND candidate.position <= %(up_to_position)b::BIGINT
+            AND candidate.recorded_at >= %(recorded_since)b::TIMESTAMP WITH TIME ZONE
+            AND candidate.recorded_at < %(recorded_before)b::TIMESTAMP WITH TIME ZONE
+    ) AS matches
+) AS figures;
+
+-- postgresql.figures.extent_of_period
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS settled_id,
+    figures.*
+FROM (
+    SELECT min(candidate.position + 0) AS first, max(candidate.position + 0) AS last
+    FROM es_events AS candidate
+    WHERE candidate.recorded_at >= %(recorded_since)b::TIMESTAMP WITH TIME ZONE
+        AND candidate.recorded_at < %(recorded_before)b::TIMESTAMP WITH TIME ZONE
+        AND candidate.position + 0 > %(after_position)b::BIGINT
+        AND candidate.position + 0 <= %(up_to_position)b::BIGINT
+) AS figures;
 
 -- postgresql.history.find_setting_of_history_changes
 -- with setting = 'eventstore.allow_history_changes'
@@ -5551,6 +6001,10 @@ WHERE event.position = wanted.position
     AND coalesce(event.metadata -> '$tags', jsonb_build_array()) = CAST(wanted.tags_before AS JSONB)
 RETURNING event.position;
 
+-- postgresql.transactions.limit_lock_waits
+SELECT set_config('lock_timeout', '50ms', true) AS lock_timeout
+WHERE CAST(current_setting('lock_timeout') AS INTERVAL) NOT BETWEEN '1 millisecond' AND '50 milliseconds';
+
 -- postgresql.transactions.transaction_id
 -- with name_of_es_checkpoints = 'es_checkpoints'
 SELECT CAST(pg_current_xact_id() AS TEXT) AS id,
@@ -5952,6 +6406,46 @@ WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
     AND es_events.version > %(after_version)b::BIGINT
     AND es_events.version <= %(up_to_version)b::BIGINT
 ORDER BY es_events.version
+LIMIT %(page_size)b::BIGINT;
+
+-- reading.read_of_types(2, backwards=False)
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.schema_version,
+    es_events.codec,
+    es_events.data,
+    CAST(es_events.metadata AS TEXT) AS metadata,
+    es_events.recorded_at
+FROM es_events
+WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
+    AND es_events.version > %(after_version)b::BIGINT
+    AND es_events.version <= %(up_to_version)b::BIGINT
+    AND es_events.event_type IN (%(event_type_0)b::TEXT, %(event_type_1)b::TEXT)
+ORDER BY es_events.version
+LIMIT %(page_size)b::BIGINT;
+
+-- reading.read_of_types(2, backwards=True)
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.schema_version,
+    es_events.codec,
+    es_events.data,
+    CAST(es_events.metadata AS TEXT) AS metadata,
+    es_events.recorded_at
+FROM es_events
+WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
+    AND es_events.version > %(after_version)b::BIGINT
+    AND es_events.version <= %(up_to_version)b::BIGINT
+    AND es_events.event_type IN (%(event_type_0)b::TEXT, %(event_type_1)b::TEXT)
+ORDER BY es_events.version DESC
 LIMIT %(page_size)b::BIGINT;
 
 -- reading.stream_version

@@ -436,6 +436,118 @@ WHERE es_streams.version >= :min_version
     AND es_streams.stream_id < (:category || '.')
     AND es_streams.category = :category;
 
+-- lookups.find_by_event_id
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.schema_version,
+    es_events.codec,
+    es_events.data,
+    CAST(es_events.metadata AS TEXT) AS metadata,
+    es_events.recorded_at
+FROM es_events
+WHERE es_events.position + 0 > :after_position AND es_events.event_id = :value
+ORDER BY es_events.position + 0
+LIMIT :page_size;
+
+-- lookups.find_by_metadata('correlation_id')
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.schema_version,
+    es_events.codec,
+    es_events.data,
+    CAST(es_events.metadata AS TEXT) AS metadata,
+    es_events.recorded_at
+FROM es_events
+WHERE es_events.position + 0 > :after_position
+    AND CAST(json_extract(metadata, '$.correlation_id') AS TEXT) = :value
+ORDER BY es_events.position + 0
+LIMIT :page_size;
+
+-- lookups.find_by_metadata('causation_id')
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.schema_version,
+    es_events.codec,
+    es_events.data,
+    CAST(es_events.metadata AS TEXT) AS metadata,
+    es_events.recorded_at
+FROM es_events
+WHERE es_events.position + 0 > :after_position
+    AND CAST(json_extract(metadata, '$.causation_id') AS TEXT) = :value
+ORDER BY es_events.position + 0
+LIMIT :page_size;
+
+-- lookups.first_and_last
+SELECT
+    first.position,
+    first.stream_id,
+    first.version,
+    first.event_id,
+    first.event_type,
+    first.schema_version,
+    first.codec,
+    first.data,
+    first.metadata,
+    first.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.stream_id = :stream_id
+    ORDER BY es_events.version
+    LIMIT 1
+) AS first
+UNION ALL
+SELECT
+    last.position,
+    last.stream_id,
+    last.version,
+    last.event_id,
+    last.event_type,
+    last.schema_version,
+    last.codec,
+    last.data,
+    last.metadata,
+    last.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.stream_id = :stream_id
+    ORDER BY es_events.version DESC
+    LIMIT 1
+) AS last;
+
 -- projections.add_dead_letter
 INSERT INTO es_dead_letters (
     position, version, event_id, stream_id, event_type, projection, attempts, error, status
@@ -793,6 +905,46 @@ WHERE es_events.stream_id = :stream_id
     AND es_events.version > :after_version
     AND es_events.version <= :up_to_version
 ORDER BY es_events.version
+LIMIT :page_size;
+
+-- reading.read_of_types(2, backwards=False)
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.schema_version,
+    es_events.codec,
+    es_events.data,
+    CAST(es_events.metadata AS TEXT) AS metadata,
+    es_events.recorded_at
+FROM es_events
+WHERE es_events.stream_id = :stream_id
+    AND es_events.version > :after_version
+    AND es_events.version <= :up_to_version
+    AND es_events.event_type IN (:event_type_0, :event_type_1)
+ORDER BY es_events.version
+LIMIT :page_size;
+
+-- reading.read_of_types(2, backwards=True)
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.schema_version,
+    es_events.codec,
+    es_events.data,
+    CAST(es_events.metadata AS TEXT) AS metadata,
+    es_events.recorded_at
+FROM es_events
+WHERE es_events.stream_id = :stream_id
+    AND es_events.version > :after_version
+    AND es_events.version <= :up_to_version
+    AND es_events.event_type IN (:event_type_0, :event_type_1)
+ORDER BY es_events.version DESC
 LIMIT :page_size;
 
 -- reading.stream_version
@@ -1371,6 +1523,257 @@ FROM (
     WHERE event.position IN (SELECT found.position FROM found)
 ) AS matching
 ORDER BY position;
+
+-- sqlite.figures.count_matching(((),), in_period=False)
+SELECT
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS settled_id,
+    figures.*
+FROM (
+    SELECT count(*) AS number
+    FROM (
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > :after_position_0 AND candidate.position <= :up_to_position
+    ) AS matches
+) AS figures;
+
+-- sqlite.figures.count_matching(((),), in_period=True)
+SELECT
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS settled_id,
+    figures.*
+FROM (
+    SELECT count(*) AS number
+    FROM (
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > :after_position_0
+            AND candidate.position <= :up_to_position
+            AND candidate.recorded_at >= :recorded_since
+            AND candidate.recorded_at < :recorded_before
+    ) AS matches
+) AS figures;
+
+-- sqlite.figures.count_matching((('tags',),), in_period=False)
+SELECT
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS settled_id,
+    figures.*
+FROM (
+    SELECT count(*) AS number
+    FROM (
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > :after_position_0
+            AND candidate.position <= :up_to_position
+            AND candidate.position IN (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag IN (SELECT value FROM json_each(:tags_0))
+                    AND tag.position > :after_position_0
+                    AND tag.position <= :up_to_position
+                GROUP BY tag.position
+                HAVING count(*) = json_array_length(:tags_0)
+            )
+    ) AS matches
+) AS figures;
+
+-- sqlite.figures.count_matching((('tags',),), in_period=True)
+SELECT
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS settled_id,
+    figures.*
+FROM (
+    SELECT count(*) AS number
+    FROM (
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > :after_position_0
+            AND candidate.position <= :up_to_position
+            AND candidate.recorded_at >= :recorded_since
+            AND candidate.recorded_at < :recorded_before
+            AND candidate.position IN (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag IN (SELECT value FROM json_each(:tags_0))
+                    AND tag.position > :after_position_0
+                    AND tag.position <= :up_to_position
+                GROUP BY tag.position
+                HAVING count(*) = json_array_length(:tags_0)
+            )
+    ) AS matches
+) AS figures;
+
+-- sqlite.figures.count_matching((('tags', 'event_types'),), in_period=False)
+SELECT
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS settled_id,
+    figures.*
+FROM (
+    SELECT count(*) AS number
+    FROM (
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > :after_position_0
+            AND candidate.position <= :up_to_position
+            AND candidate.event_type IN (SELECT value FROM json_each(:event_types_0))
+            AND candidate.position IN (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag IN (SELECT value FROM json_each(:tags_0))
+                    AND tag.position > :after_position_0
+                    AND tag.position <= :up_to_position
+                GROUP BY tag.position
+                HAVING count(*) = json_array_length(:tags_0)
+            )
+    ) AS matches
+) AS figures;
+
+-- sqlite.figures.count_matching((('tags', 'event_types'),), in_period=True)
+SELECT
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS settled_id,
+    figures.*
+FROM (
+    SELECT count(*) AS number
+    FROM (
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > :after_position_0
+            AND candidate.position <= :up_to_position
+            AND candidate.event_type IN (SELECT value FROM json_each(:event_types_0))
+            AND candidate.recorded_at >= :recorded_since
+            AND candidate.recorded_at < :recorded_before
+            AND candidate.position IN (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag IN (SELECT value FROM json_each(:tags_0))
+                    AND tag.position > :after_position_0
+                    AND tag.position <= :up_to_position
+                GROUP BY tag.position
+                HAVING count(*) = json_array_length(:tags_0)
+            )
+    ) AS matches
+) AS figures;
+
+-- sqlite.figures.count_matching((('tags', 'stream_ids', 'categories'),), in_period=False)
+SELECT
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS settled_id,
+    figures.*
+FROM (
+    SELECT count(*) AS number
+    FROM (
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > :after_position_0
+            AND candidate.position <= :up_to_position
+            AND candidate.stream_id IN (SELECT value FROM json_each(:stream_ids_0))
+            AND candidate.category IN (SELECT value FROM json_each(:categories_0))
+            AND candidate.position IN (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag IN (SELECT value FROM json_each(:tags_0))
+                    AND tag.position > :after_position_0
+                    AND tag.position <= :up_to_position
+                GROUP BY tag.position
+                HAVING count(*) = json_array_length(:tags_0)
+            )
+    ) AS matches
+) AS figures;
+
+-- sqlite.figures.count_matching((('tags', 'stream_ids', 'categories'),), in_period=True)
+SELECT
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS settled_id,
+    figures.*
+FROM (
+    SELECT count(*) AS number
+    FROM (
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > :after_position_0
+            AND candidate.position <= :up_to_position
+            AND candidate.stream_id IN (SELECT value FROM json_each(:stream_ids_0))
+            AND candidate.category IN (SELECT value FROM json_each(:categories_0))
+            AND candidate.recorded_at >= :recorded_since
+            AND candidate.recorded_at < :recorded_before
+            AND candidate.position IN (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag IN (SELECT value FROM json_each(:tags_0))
+                    AND tag.position > :after_position_0
+                    AND tag.position <= :up_to_position
+                GROUP BY tag.position
+                HAVING count(*) = json_array_length(:tags_0)
+            )
+    ) AS matches
+) AS figures;
+
+-- sqlite.figures.count_matching((('categories', 'event_types'), ('stream_ids',), ()), in_period=False)
+SELECT
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS settled_id,
+    figures.*
+FROM (
+    SELECT count(*) AS number
+    FROM (
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > :after_position_0
+            AND candidate.position <= :up_to_position
+            AND candidate.category IN (SELECT value FROM json_each(:categories_0))
+            AND candidate.event_type IN (SELECT value FROM json_each(:event_types_0))
+        UNION
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > :after_position_1
+            AND candidate.position <= :up_to_position
+            AND candidate.stream_id IN (SELECT value FROM json_each(:stream_ids_1))
+        UNION
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > :after_position_2 AND candidate.position <= :up_to_position
+    ) AS matches
+) AS figures;
+
+-- sqlite.figures.count_matching((('categories', 'event_types'), ('stream_ids',), ()), in_period=True)
+SELECT
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS settled_id,
+    figures.*
+FROM (
+    SELECT count(*) AS number
+    FROM (
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > :after_position_0
+            AND candidate.position <= :up_to_position
+            AND candidate.category IN (SELECT value FROM json_each(:categories_0))
+            AND candidate.event_type IN (SELECT value FROM json_each(:event_types_0))
+            AND candidate.recorded_at >= :recorded_since
+            AND candidate.recorded_at < :recorded_before
+        UNION
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > :after_position_1
+            AND candidate.position <= :up_to_position
+            AND candidate.stream_id IN (SELECT value FROM json_each(:stream_ids_1))
+            AND candidate.recorded_at >= :recorded_since
+            AND candidate.recorded_at < :recorded_before
+        UNION
+        SELECT candidate.position
+        FROM es_events AS candidate
+        WHERE candidate.position > :after_position_2
+            AND candidate.position <= :up_to_position
+            AND candidate.recorded_at >= :recorded_since
+            AND candidate.recorded_at < :recorded_before
+    ) AS matches
+) AS figures;
+
+-- sqlite.figures.extent_of_period
+SELECT
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS settled_id,
+    figures.*
+FROM (
+    SELECT min(candidate.position + 0) AS first, max(candidate.position + 0) AS last
+    FROM es_events AS candidate
+    WHERE candidate.recorded_at >= :recorded_since
+        AND candidate.recorded_at < :recorded_before
+        AND candidate.position + 0 > :after_position
+        AND candidate.position + 0 <= :up_to_position
+) AS figures;
 
 -- sqlite.history.add_permission
 INSERT INTO es_history_permission (id) VALUES (1) ON CONFLICT DO NOTHING RETURNING id;
