@@ -2008,9 +2008,9 @@ FROM pg_catalog.pg_settings
 WHERE pg_catalog.pg_settings.name = any(%(names)b::TEXT[]);
 
 -- postgresql.diagnosis.table_upkeep
--- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_event_tags = 'es_event_tags', name_of_es_schema =
---   'es_schema', name_of_es_streams = 'es_streams', name_of_es_dead_letters = 'es_dead_letters', name_of_es_events =
---   'es_events', name_of_snapshots = 'snapshots'
+-- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_detached_parts = 'es_detached_parts',
+--   name_of_es_event_tags = 'es_event_tags', name_of_es_schema = 'es_schema', name_of_es_streams = 'es_streams',
+--   name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots = 'snapshots'
 SELECT
     CAST(pg_catalog.pg_class.relname AS TEXT) AS relname,
     array_to_string(pg_catalog.pg_class.reloptions, ',') AS settings,
@@ -2019,6 +2019,7 @@ SELECT
 FROM pg_catalog.pg_class
 WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_checkpoints)b::TEXT),
+    to_regclass(%(name_of_es_detached_parts)b::TEXT),
     to_regclass(%(name_of_es_event_tags)b::TEXT),
     to_regclass(%(name_of_es_schema)b::TEXT),
     to_regclass(%(name_of_es_streams)b::TEXT),
@@ -4897,9 +4898,9 @@ WHERE pg_locks.locktype = 'relation'
 SELECT pg_database_size(current_database()) AS bytes;
 
 -- postgresql.statistics.estimated_rows
--- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_event_tags = 'es_event_tags', name_of_es_schema =
---   'es_schema', name_of_es_streams = 'es_streams', name_of_es_dead_letters = 'es_dead_letters', name_of_es_events =
---   'es_events', name_of_snapshots = 'snapshots'
+-- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_detached_parts = 'es_detached_parts',
+--   name_of_es_event_tags = 'es_event_tags', name_of_es_schema = 'es_schema', name_of_es_streams = 'es_streams',
+--   name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots = 'snapshots'
 SELECT
     CAST(pg_catalog.pg_class.relname AS TEXT) AS relname,
     CAST(
@@ -4916,6 +4917,7 @@ SELECT
 FROM pg_catalog.pg_class
 WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_checkpoints)b::TEXT),
+    to_regclass(%(name_of_es_detached_parts)b::TEXT),
     to_regclass(%(name_of_es_event_tags)b::TEXT),
     to_regclass(%(name_of_es_schema)b::TEXT),
     to_regclass(%(name_of_es_streams)b::TEXT),
@@ -4925,9 +4927,9 @@ WHERE pg_catalog.pg_class.oid IN (
 );
 
 -- postgresql.statistics.sizes
--- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_event_tags = 'es_event_tags', name_of_es_schema =
---   'es_schema', name_of_es_streams = 'es_streams', name_of_es_dead_letters = 'es_dead_letters', name_of_es_events =
---   'es_events', name_of_snapshots = 'snapshots'
+-- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_detached_parts = 'es_detached_parts',
+--   name_of_es_event_tags = 'es_event_tags', name_of_es_schema = 'es_schema', name_of_es_streams = 'es_streams',
+--   name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots = 'snapshots'
 SELECT
     CAST(pg_catalog.pg_class.relname AS TEXT) AS "table",
     CAST(NULL AS TEXT) AS index,
@@ -4935,6 +4937,7 @@ SELECT
 FROM pg_catalog.pg_class
 WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_checkpoints)b::TEXT),
+    to_regclass(%(name_of_es_detached_parts)b::TEXT),
     to_regclass(%(name_of_es_event_tags)b::TEXT),
     to_regclass(%(name_of_es_schema)b::TEXT),
     to_regclass(%(name_of_es_streams)b::TEXT),
@@ -4952,6 +4955,7 @@ JOIN pg_catalog.pg_index ON pg_catalog.pg_index.indrelid = pg_catalog.pg_class.o
 JOIN pg_catalog.pg_class AS index_class ON index_class.oid = pg_catalog.pg_index.indexrelid
 WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_checkpoints)b::TEXT),
+    to_regclass(%(name_of_es_detached_parts)b::TEXT),
     to_regclass(%(name_of_es_event_tags)b::TEXT),
     to_regclass(%(name_of_es_schema)b::TEXT),
     to_regclass(%(name_of_es_streams)b::TEXT),
@@ -5572,12 +5576,13 @@ WHERE snapshots.stream_id = %(stream_id)b::TEXT
 RETURNING snapshots.version;
 
 -- repairs.restore_head
-INSERT INTO es_streams (stream_id, version, created_at, updated_at)
+INSERT INTO es_streams (stream_id, version, created_at, updated_at, after_position)
 SELECT
     es_events.stream_id,
     max(es_events.version) AS version,
     min(es_events.recorded_at) AS created_at,
-    max(es_events.recorded_at) AS updated_at
+    max(es_events.recorded_at) AS updated_at,
+    min(es_events.position) - 1 AS after_position
 FROM es_events
 WHERE es_events.stream_id = %(stream_id)b::TEXT
 GROUP BY es_events.stream_id
@@ -5585,15 +5590,27 @@ ON CONFLICT (stream_id)
 DO UPDATE SET
     version = excluded.version,
     created_at = excluded.created_at,
-    updated_at = excluded.updated_at
-WHERE es_streams.version != excluded.version
+    updated_at = excluded.updated_at,
+    after_position = excluded.after_position
+WHERE es_streams.version != excluded.version OR es_streams.after_position > excluded.after_position
 RETURNING es_streams.version;
 
 -- schema.schema_version
+-- with name_of_es_events = 'es_events'
 SELECT
     es_schema.version,
     es_schema.breaking_version,
-    to_regclass('pg_catalog.pg_dist_local_group') IS NOT NULL AS has_citus
+    to_regclass('pg_catalog.pg_dist_local_group') IS NOT NULL AS has_citus,
+    (
+        SELECT CAST(pg_class.oid AS BIGINT)
+        FROM pg_catalog.pg_class
+        WHERE pg_class.oid = to_regclass(%(name_of_es_events)b::TEXT)
+    ) AS es_events,
+    (
+        SELECT pg_class.relkind = 'p'
+        FROM pg_catalog.pg_class
+        WHERE pg_class.oid = to_regclass(%(name_of_es_events)b::TEXT)
+    ) AS is_partitioned
 FROM es_schema;
 
 -- snapshots.delete_snapshot
@@ -5665,6 +5682,9 @@ SELECT count(*) AS rows FROM es_dead_letters;
 -- statistics.count_rows('tags')
 SELECT count(*) AS rows FROM es_event_tags;
 
+-- statistics.count_rows('detached_parts')
+SELECT count(*) AS rows FROM es_detached_parts;
+
 -- statistics.events_by_category_and_type
 SELECT es_events.category, es_events.event_type, count(*) AS events
 FROM es_events
@@ -5693,6 +5713,11 @@ SELECT es_streams.category, count(*) AS streams FROM es_streams GROUP BY es_stre
 
 -- statistics.time_now
 SELECT statement_timestamp() AS now;
+
+-- transfer.begin_stream_before
+UPDATE es_streams
+SET after_position=(%(position)b::BIGINT - 1)
+WHERE es_streams.stream_id = %(of_stream)b::TEXT AND es_streams.after_position >= %(position)b::BIGINT;
 
 -- transfer.insert_snapshot
 INSERT INTO snapshots (version, created_at, schema_version, codec, stream_id, state)
@@ -5930,7 +5955,10 @@ SELECT
     coalesce(summary.count, 0) AS count,
     summary.newest,
     coalesce(summary.breaks, 0) AS breaks,
-    coalesce(summary.out_of_bounds, 0) AS out_of_bounds
+    coalesce(summary.out_of_bounds, 0) AS out_of_bounds,
+    CASE
+        WHEN (es_streams.after_position >= summary.first_position) THEN summary.first_position
+        END AS hidden
 FROM es_streams
 LEFT OUTER JOIN (
     SELECT
@@ -5940,7 +5968,8 @@ LEFT OUTER JOIN (
         count(*) FILTER (
             WHERE step.version != step.version_before + 1 OR step.position <= step.position_before
         ) AS breaks,
-        count(*) FILTER (WHERE step.is_out_of_bounds) AS out_of_bounds
+        count(*) FILTER (WHERE step.is_out_of_bounds) AS out_of_bounds,
+        min(step.position) AS first_position
     FROM (
         SELECT
             es_events.stream_id AS stream_id,
@@ -5982,7 +6011,10 @@ SELECT
     coalesce(summary.count, 0) AS count,
     summary.newest,
     coalesce(summary.breaks, 0) AS breaks,
-    coalesce(summary.out_of_bounds, 0) AS out_of_bounds
+    coalesce(summary.out_of_bounds, 0) AS out_of_bounds,
+    CASE
+        WHEN (es_streams.after_position >= summary.first_position) THEN summary.first_position
+        END AS hidden
 FROM es_streams
 LEFT OUTER JOIN (
     SELECT
@@ -5992,7 +6024,8 @@ LEFT OUTER JOIN (
         count(*) FILTER (
             WHERE step.version != step.version_before + 1 OR step.position <= step.position_before
         ) AS breaks,
-        count(*) FILTER (WHERE step.is_out_of_bounds) AS out_of_bounds
+        count(*) FILTER (WHERE step.is_out_of_bounds) AS out_of_bounds,
+        min(step.position) AS first_position
     FROM (
         SELECT
             es_events.stream_id AS stream_id,
@@ -6127,6 +6160,9 @@ RELEASE SAVEPOINT eventstore;
 -- core/execution.py: JoinedTransaction.transaction
 ROLLBACK TO SAVEPOINT eventstore;
 
+-- tables/after_position.py: start_streams_at_newest_position
+ALTER TABLE {…} ALTER COLUMN after_position SET DEFAULT;
+
 -- views/applying.py: EventViews._drop
 DROP VIEW {…};
 
@@ -6204,6 +6240,306 @@ ON CONFLICT (stream_id)
 DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = excluded.updated_at
 WHERE true
 RETURNING es_streams.version;
+
+
+-- ======== on a partitioned log
+
+-- postgresql.read_page.read_matching((('event_types',),))
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT event.*
+    FROM (
+        SELECT matches.position
+        FROM (
+            SELECT match_0.position
+            FROM unnest(%(event_types_0)b::TEXT[]) AS filter_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position
+                FROM es_events AS candidate
+                WHERE (candidate.event_type, candidate.position) > (
+                    filter_0.value, %(after_position_0)b::BIGINT
+                )
+                    AND (candidate.event_type, candidate.position) <= (
+                        filter_0.value, %(up_to_position)b::BIGINT
+                    )
+                    AND candidate.position > %(after_position_0)b::BIGINT
+                    AND candidate.position <= %(up_to_position)b::BIGINT
+                ORDER BY candidate.event_type, candidate.position
+                LIMIT %(page_size)b::BIGINT
+            ) AS match_0
+                ON true
+        ) AS matches
+        ORDER BY matches.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- postgresql.read_page.read_matching((('stream_ids',),), backwards=True)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT event.*
+    FROM (
+        SELECT matches.position
+        FROM (
+            SELECT match_0.position
+            FROM unnest(%(stream_ids_0)b::TEXT[]) AS filter_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position
+                FROM es_events AS candidate
+                WHERE (candidate.stream_id, candidate.version) > (
+                    filter_0.value,
+                    (
+                        WITH RECURSIVE search(low, high) AS (
+                            SELECT
+                                CAST(0 AS BIGINT) AS low,
+                                (
+                                    SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
+                                    FROM es_events AS newest
+                                    WHERE newest.stream_id = filter_0.value
+                                        AND newest.position > (
+                                            SELECT coalesce(
+                                                (
+                                                    SELECT head.after_position
+                                                    FROM es_streams AS head
+                                                    WHERE head.stream_id = filter_0.value
+                                                ),
+                                                CAST(0 AS BIGINT)
+                                            ) AS after_position
+                                        )
+                                ) AS high
+                            UNION ALL
+                            SELECT
+                                CASE
+                                    WHEN probe.position <= %(after_position_0)b::BIGINT
+                                        THEN probe.version
+                                    ELSE search.low
+                                    END AS low,
+                                CASE
+                                    WHEN probe.position <= %(after_position_0)b::BIGINT
+                                        THEN search.high
+                                    ELSE (search.low + search.high + 1) / 2 - 1
+                                    END AS high
+                            FROM search
+                            JOIN LATERAL (
+                                SELECT event.version, event.position
+                                FROM es_events AS event
+                                WHERE (event.stream_id, event.version) >= (
+                                    filter_0.value, (search.low + search.high + 1) / 2
+                                )
+                                    AND event.position > (
+                                        SELECT coalesce(
+                                            (
+                                                SELECT head.after_position
+                                                FROM es_streams AS head
+                                                WHERE head.stream_id = filter_0.value
+                                            ),
+                                            CAST(0 AS BIGINT)
+                                        ) AS after_position
+                                    )
+                                ORDER BY event.stream_id, event.version
+                                LIMIT 1
+                            ) AS probe
+                                ON true
+                            WHERE search.low < search.high
+                        )
+                        SELECT search.low
+                        FROM search
+                        WHERE search.low = search.high
+                    )
+                )
+                    AND (candidate.stream_id, candidate.version) <= (
+                        filter_0.value,
+                        (
+                            WITH RECURSIVE search(low, high) AS (
+                                SELECT
+                                    CAST(0 AS BIGINT) AS low,
+                                    (
+                                        SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
+                                        FROM es_events AS newest
+                                        WHERE newest.stream_id = filter_0.value
+                                            AND newest.position > (
+                                                SELECT coalesce(
+                                                    (
+                                                        SELECT head.after_position
+                                                        FROM es_streams AS head
+                                                        WHERE head.stream_id = filter_0.value
+                                                    ),
+                                                    CAST(0 AS BIGINT)
+                                                ) AS after_position
+                                            )
+                                    ) AS high
+                                UNION ALL
+                                SELECT
+                                    CASE
+                                        WHEN probe.position <= %(up_to_position)b::BIGINT
+                                            THEN probe.version
+                                        ELSE search.low
+                                        END AS low,
+                                    CASE
+                                        WHEN probe.position <= %(up_to_position)b::BIGINT
+                                            THEN search.high
+                                        ELSE (search.low + search.high + 1) / 2 - 1
+                                        END AS high
+                                FROM search
+                                JOIN LATERAL (
+                                    SELECT event.version, event.position
+                                    FROM es_events AS event
+                                    WHERE (event.stream_id, event.version) >= (
+                                        filter_0.value, (search.low + search.high + 1) / 2
+                                    )
+                                        AND event.position > (
+                                            SELECT coalesce(
+                                                (
+                                                    SELECT head.after_position
+                                                    FROM es_streams AS head
+                                                    WHERE head.stream_id = filter_0.value
+                                                ),
+                                                CAST(0 AS BIGINT)
+                                            ) AS after_position
+                                        )
+                                    ORDER BY event.stream_id, event.version
+                                    LIMIT 1
+                                ) AS probe
+                                    ON true
+                                WHERE search.low < search.high
+                            )
+                            SELECT search.low
+                            FROM search
+                            WHERE search.low = search.high
+                        )
+                    )
+                    AND candidate.position > %(after_position_0)b::BIGINT
+                    AND candidate.position <= %(up_to_position)b::BIGINT
+                    AND candidate.position > (
+                        SELECT coalesce(
+                            (
+                                SELECT head.after_position
+                                FROM es_streams AS head
+                                WHERE head.stream_id = filter_0.value
+                            ),
+                            CAST(0 AS BIGINT)
+                        ) AS after_position
+                    )
+                ORDER BY candidate.stream_id DESC, candidate.version DESC
+                LIMIT %(page_size)b::BIGINT
+            ) AS match_0
+                ON true
+        ) AS matches
+        ORDER BY matches.position DESC
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- reading.read_forwards
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.schema_version,
+    es_events.codec,
+    es_events.data,
+    CAST(es_events.metadata AS TEXT) AS metadata,
+    es_events.recorded_at
+FROM es_events
+WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
+    AND es_events.version > %(after_version)b::BIGINT
+    AND es_events.version <= %(up_to_version)b::BIGINT
+    AND es_events.position > coalesce(
+        (
+            SELECT es_streams.after_position
+            FROM es_streams
+            WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C"
+        ),
+        0
+    )
+ORDER BY es_events.version
+LIMIT %(page_size)b::BIGINT;
 
 
 -- ======== with schema="Shop"
