@@ -71,9 +71,9 @@ from eventstore.statements.postgresql.tag_locks import (
     MAX_LOCKED_TAGS_OF_TRANSACTION,
     lock_tags,
 )
-from eventstore.statements.schema import schema_version
 from eventstore.statements.postgresql.tag_rows import delete_tags, find_tagged_event, insert_tags
 from eventstore.statements.reading import read_forwards
+from eventstore.statements.schema import schema_version
 from eventstore.streams import Expectation
 from eventstore.tables import NEWEST, Layout, Tables, define_tables
 from eventstore.tables.names import ANY_SCHEMA, in_schema
