@@ -128,10 +128,6 @@ class PostgreSQLDialect:
         """Remember which columns es_streams has, and whether es_events is partitioned."""
         self._layout, self._suits = layout, table
 
-    def suits(self, table: int) -> bool:
-        """Return whether the statements are those for the table es_events with this oid."""
-        return table == self._suits
-
     def append_is_one_statement(self, pending: PendingAppend) -> bool:
         """Return whether there are too few events for COPY, and the statement itself leaves out closed streams.
 
@@ -346,7 +342,7 @@ class PostgreSQLDialect:
         )[0]
         *event, positions, ids, has_read_locks, appenders, own, isolation_level = row[:10]
         server, (persistence, cache, drawn, oldest, next_id) = Server(*row[10:13]), row[13:]
-        if not self.suits(server.table):  # it was partitioned since the schema was read, or a backup was restored
+        if server.table != self._suits:  # it was partitioned since the schema was read, or a backup was restored
             for version, _, _, table, is_partitioned, *_ in run(schema_version):
                 self.suit(Layout.of(version, is_partitioned=is_partitioned), table)
         newest = None if event[0] is None else PositionToken(*event)

@@ -14,7 +14,7 @@ from eventstore.backends.postgresql.connections import PostgreSQLConnections, st
 from eventstore.backends.postgresql.cursors import BinaryCursor, CopyingCursor, check_connection
 from eventstore.backends.postgresql.dialect import PostgreSQLDialect
 from eventstore.backends.postgresql.errors import is_serialization_failure
-from eventstore.backends.protocol import Row, Run, Statement, TransactionState
+from eventstore.backends.protocol import LogView, Row, Run, Statement, TransactionState
 from eventstore.backends.running import reported_search_path
 from eventstore.contrib.django.connections import WrappedErrors, place_of, transaction_state
 from eventstore.contrib.django.execution import DjangoRun
@@ -23,6 +23,7 @@ from eventstore.core.schema_version import SchemaGate
 from eventstore.errors import TablesPlace
 from eventstore.rows.mapper import PendingAppend
 from eventstore.tables import Layout
+from eventstore.tokens import PositionToken
 
 _NOTES: Final = "_eventstore_notes"
 _TENANTS: Final = 1000
@@ -93,9 +94,11 @@ class TenantsDialect(PostgreSQLDialect):
         """What the tables of the tenant are like."""
         return self.tenant.dialect.layout
 
-    def suits(self, table: int) -> bool:
-        """Return whether they are for this table es_events of the tenant."""
-        return self.tenant.dialect.suits(table)
+    def view_log(
+        self, run: Run, *, settled: PositionToken | None, others: Sequence[PositionToken], joined: bool
+    ) -> LogView:
+        """Read it for the tenant, whose log may have been partitioned meanwhile."""
+        return self.tenant.dialect.view_log(run, settled=settled, others=others, joined=joined)
 
     @property
     def on_citus(self) -> bool:  # type: ignore[override]  # the tenant's, which `check_server` sets

@@ -3579,7 +3579,7 @@ RELEASE SAVEPOINT eventstore;
 ROLLBACK TO SAVEPOINT eventstore;
 
 -- tables/after_position.py: start_streams_at_newest_position
-ALTER TABLE {…} ALTER COLUMN after_position SET DEFAULT;
+ALTER TABLE {…} ALTER COLUMN after_position SET DEFAULT {…};
 
 -- views/applying.py: EventViews._drop
 DROP VIEW {…};
