@@ -406,8 +406,9 @@ def test_a_real_autogenerate_writes_an_empty_revision(postgres_engine: Engine, t
     (folder / "env.py").write_text(
         "from alembic import context\n"
         "from sqlalchemy import MetaData, create_engine\n"
+        "from sqlalchemy.pool import NullPool\n"
         "from eventstore.migrations import exclude_tables\n"
-        f"with create_engine({url!r}).connect() as connection:\n"
+        f"with create_engine({url!r}, poolclass=NullPool).connect() as connection:\n"
         "    context.configure(connection=connection, target_metadata=MetaData(), include_name=exclude_tables())\n"
         "    with context.begin_transaction():\n"
         "        context.run_migrations()\n"
