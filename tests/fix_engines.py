@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine
 from eventstore import EventStore, migrations
 from eventstore.backends import engine_for
 from eventstore.migrations.environment import VERSION_TABLE
+from eventstore.migrations.name_clashes import is_part
 from eventstore.tables import define_tables
 
 
@@ -72,7 +73,8 @@ def empty(url: str, schema: str | None = None) -> None:
     with _emptying(url).begin() as connection:
         found = connection.exec_driver_sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").scalars()
         for name in set(found) - {*(table.name for table in ours.metadata.tables.values()), VERSION_TABLE}:
-            connection.exec_driver_sql(f'DROP TABLE "{name}" CASCADE')
+            if not is_part(name):
+                connection.exec_driver_sql(f'DROP TABLE "{name}" CASCADE')
         (are_filled,) = connection.exec_driver_sql(filled)
         # An empty table is left alone: TRUNCATE makes a new file for each of its indexes.
         others = itertools.compress((of_projections, tags), are_filled)

@@ -16,8 +16,9 @@ from sqlalchemy.sql import ClauseElement
 from eventstore.backends.waiting import Waiting
 from eventstore.errors import TablesPlace, UnsuitableSetting
 from eventstore.filters import EventFilter
+from eventstore.parts import Runway
 from eventstore.rows.mapper import PendingAppend, StoredEvent
-from eventstore.tables import Tables
+from eventstore.tables import Layout, Tables
 from eventstore.tokens import PositionToken
 
 Statement = Callable[[Tables], ClauseElement]
@@ -487,8 +488,22 @@ class Dialect(Protocol):
         """The tables, with this database's types and keys. Made at the first use: for most stores there is none."""
         ...
 
-    def suit(self, schema_version: int) -> None:
-        """Choose statements that suit a version of the schema. Called when it is known, before any other statement."""
+    def runway(self, run: Run) -> Runway | None:
+        """Return how long the parts of the log last; None if it is not partitioned, or the role may not know."""
+        ...
+
+    @property
+    def layout(self) -> Layout:
+        """What the tables are like: those of the newest version until it is known."""
+        ...
+
+    def suit(self, layout: Layout, table: int) -> None:
+        """Choose statements that suit the tables. Called when they are known, before any other statement.
+
+        Args:
+            layout: What the tables are like.
+            table: The oid of es_events; 0 on SQLite.
+        """
         ...
 
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:

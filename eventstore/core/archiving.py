@@ -46,7 +46,7 @@ def _copy(core: Core, run: Run, stream_id: str, archive: Core, *, up_to_version:
     """Copy page by page, in one transaction of the archive."""
     to_uuid, to_time = core.dialect.to_uuid, core.dialect.to_time
     with archive.begin() as inside, inside.execution.statement() as into:
-        SchemaGate(REQUIRED_BY_HISTORY_CHANGES)(into)
+        SchemaGate(REQUIRED_BY_HISTORY_CHANGES, suit=inside.dialect.suit)(into)
         loader = EventLoader(inside, positions=True, in_order=False)
         version = 0
         while True:

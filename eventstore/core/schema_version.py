@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from eventstore.backends.protocol import Run
 from eventstore.errors import SchemaMissing, SchemaOutdated, SchemaTooNew, TablesPlace
 from eventstore.statements.schema import schema_version
-from eventstore.tables import BREAKING_VERSION, EVENTS_HAVE_TAGS, SCHEMA_VERSION, STREAMS_CAN_END, Tables
+from eventstore.tables import BREAKING_VERSION, EVENTS_HAVE_TAGS, SCHEMA_VERSION, STREAMS_CAN_END, Layout, Tables
 
 REQUIRED_VERSION: Final = 1
 """The oldest schema that this code works with."""
@@ -50,7 +50,7 @@ class SchemaGate:
 
     Args:
         required: The oldest version that this code works with.
-        suit: Called once with the version in the database, and not again when the tables are migrated.
+        suit: Called once with what the tables are like and the oid of es_events, and not again when they are migrated.
         check_server: Called if the tables may be distributed over several servers; see `Dialect.check_server`.
 
     Attributes:
@@ -61,7 +61,7 @@ class SchemaGate:
         self,
         required: int = REQUIRED_VERSION,
         *,
-        suit: Callable[[int], None] | None = None,
+        suit: Callable[[Layout, int], None] | None = None,
         check_server: Callable[[Run], None] | None = None,
     ) -> None:
         self._required = required
@@ -82,12 +82,12 @@ class SchemaGate:
         rows = run(schema_version)
         if not rows:
             raise SchemaMissing(run.place)
-        version, breaking_version, may_be_distributed = rows[0]
+        version, breaking_version, may_be_distributed, table, is_partitioned = rows[0]
         check_version(version, breaking_version, self._required, run.place)
         if may_be_distributed and self._check_server is not None:
             self._check_server(run)
         if self._suit is not None:
-            self._suit(version)
+            self._suit(Layout.of(version, is_partitioned=bool(is_partitioned)), table)
         self.fits = True
 
 

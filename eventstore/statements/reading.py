@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Select, Text, bindparam, func, select
+from sqlalchemy import BigInteger, ColumnElement, Select, Text, bindparam, func, literal_column, select
 from sqlalchemy.sql import ClauseElement
 
 from eventstore.statements import Statement
@@ -54,6 +54,16 @@ def _read_stream(tables: Tables) -> Select[Any]:
             events.stream_id == bindparam("stream_id"),
             events.version > bindparam("after_version"),
             events.version <= bindparam("up_to_version"),
+            *in_its_parts(tables),
         )
         .limit(bindparam("page_size", type_=BigInteger))
     )
+
+
+def in_its_parts(tables: Tables) -> list[ColumnElement[bool]]:
+    """Let PostgreSQL skip the parts of the log from before the stream, when it executes the statement."""
+    if not tables.layout.is_partitioned:
+        return []
+    streams = tables.streams.c
+    head = select(streams.after_position).where(streams.stream_id == bindparam("stream_id")).scalar_subquery()
+    return [tables.events.c.position > func.coalesce(head, literal_column("0"))]

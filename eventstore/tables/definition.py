@@ -7,7 +7,7 @@ compares both.
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from sqlalchemy import (
     DDL,
@@ -38,10 +38,11 @@ from sqlalchemy.sql.expression import ColumnElement
 from sqlalchemy.types import JSON
 
 from eventstore.common.validation import check_schema_name
+from eventstore.tables.after_position import start_streams_at_newest_position
 from eventstore.tables.immutability import PERMISSION_TABLE, protect
 from eventstore.tables.names import qualified_name
 
-SCHEMA_VERSION: Final = 9
+SCHEMA_VERSION: Final = 11
 """The version of these tables, written to es_schema by the newest revision."""
 
 BREAKING_VERSION: Final = 1
@@ -52,6 +53,12 @@ STREAMS_CAN_END: Final = 6
 
 EVENTS_HAVE_TAGS: Final = 9
 """The version since which there is a table of the tags of events."""
+
+STREAMS_HAVE_AFTER_POSITION: Final = 10
+"""The version since which es_streams has `after_position`."""
+
+PARTS_CAN_BE_DETACHED: Final = 11
+"""The version since which es_events can be partitioned, and its parts detached."""
 
 CLOSED_CHECKS: Final = ("es_streams_deleted_version_check", "es_streams_archived_version_check")
 """The check constraints that refuse appends to streams that were deleted or archived. Tables from es_0008 on have only
@@ -69,6 +76,35 @@ _JSON: Final = JSONB().with_variant(JSON(), "sqlite")
 
 
 @dataclass(frozen=True, slots=True)
+class Layout:
+    """What statements must know of the tables in a database.
+
+    Attributes:
+        streams_can_end: Whether es_streams has the columns that say which streams have ended.
+        has_after_position: Whether es_streams has `after_position`.
+        is_partitioned: Whether es_events is partitioned by position, so that statements say which parts they need.
+    """
+
+    streams_can_end: bool = True
+    has_after_position: bool = True
+    is_partitioned: bool = False
+
+    @classmethod
+    def of(cls, schema_version: int, *, is_partitioned: bool) -> Self:
+        """Return the layout of tables at a version."""
+        has_after_position = schema_version >= STREAMS_HAVE_AFTER_POSITION
+        return cls(
+            streams_can_end=schema_version >= STREAMS_CAN_END,
+            has_after_position=has_after_position,
+            is_partitioned=is_partitioned and has_after_position,
+        )
+
+
+NEWEST: Final = Layout()
+"""The layout of the newest tables, not partitioned."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tables:
     """The tables of one event store.
 
@@ -81,6 +117,7 @@ class Tables:
         checkpoints: The checkpoints: one row for each projection.
         dead_letters: The dead letters of projections.
         tags: The tags of events, by tag and position. Rows of the empty tag have the generations of the table.
+        detached_parts: The parts of the log that were detached: one row for each, with where it was exported to.
         permission: On SQLite, has a row within a transaction that may change history; otherwise None.
     """
 
@@ -92,12 +129,14 @@ class Tables:
     checkpoints: Table
     dead_letters: Table
     tags: Table
+    detached_parts: Table
     permission: Table | None
 
     @property
-    def streams_can_end(self) -> bool:
-        """Whether the database has the columns that say which streams have ended."""
-        return bool(self.metadata.info["streams_can_end"])
+    def layout(self) -> Layout:
+        """What the tables in the database are like."""
+        layout: Layout = self.metadata.info["layout"]
+        return layout
 
 
 class _Clock(ColumnElement[Any]):
@@ -165,16 +204,16 @@ def now() -> ColumnElement[Any]:
 
 
 @lru_cache(maxsize=16)  # of schemas; a store keeps its own
-def define_tables(*, schema: str | None = None, position_is_key: bool = False, streams_can_end: bool = True) -> Tables:
+def define_tables(*, schema: str | None = None, position_is_key: bool = False, layout: Layout = NEWEST) -> Tables:
     """Return the tables: the same objects for the same arguments, unless many others were asked for in between.
 
     Args:
         schema: The database schema that they are in. Defaults to None: the first of the connection's search path.
         position_is_key: Whether es_events has its primary key on position and a unique key on (stream_id, version), as
             SQLite needs to number rows, instead of the other way round.
-        streams_can_end: Whether the database has the columns that say which streams have ended.
+        layout: What the tables in the database are like.
     """
-    metadata = MetaData(schema=check_schema_name(schema), info={"streams_can_end": streams_can_end})
+    metadata = MetaData(schema=check_schema_name(schema), info={"layout": layout})
     return Tables(
         metadata=metadata,
         streams=_streams(metadata),
@@ -184,6 +223,7 @@ def define_tables(*, schema: str | None = None, position_is_key: bool = False, s
         checkpoints=_checkpoints(metadata),
         dead_letters=_dead_letters(metadata),
         tags=_tags(metadata),
+        detached_parts=_detached_parts(metadata),
         permission=_permission(metadata) if position_is_key else None,
     )
 
@@ -205,6 +245,13 @@ def _streams(metadata: MetaData) -> Table:
             comment="Version of the event that says it was deleted, its last; NULL where it was not",
         ),
         Column("archived_version", _BIG, comment="The same, of being archived"),
+        Column(
+            "after_position",
+            _BIG,
+            nullable=False,
+            server_default=text("0"),
+            comment="A position below those of all its events, so that older parts of the log are not searched",
+        ),
         PrimaryKeyConstraint("stream_id", name="es_streams_pkey"),
         CheckConstraint("version >= 0", name="es_streams_version_check"),
         # it keeps a closed stream's head from being advanced, by any code or statement
@@ -273,6 +320,7 @@ def _events(metadata: MetaData, *, position_is_key: bool) -> Table:
         sqlite_autoincrement=True,
     )
     protect(table)
+    start_streams_at_newest_position(table)
     return table
 
 
@@ -399,6 +447,23 @@ def _tags(metadata: MetaData) -> Table:
         _CoveringKey("tag", "position", name="es_event_tags_pkey"),
         comment="The tags of events, which their metadata has, too",
         sqlite_with_rowid=False,
+    )
+
+
+def _detached_parts(metadata: MetaData) -> Table:
+    return Table(
+        "es_detached_parts",
+        metadata,
+        Column("first_position", _BIG, nullable=False, autoincrement=False, comment="The lowest that it can have"),
+        Column("last_position", _BIG, nullable=False, comment="The highest that it can have"),
+        Column("events", _BIG, nullable=False, comment="How many events it had"),
+        Column("detached_at", _TIME, nullable=False, server_default=_Clock(), comment="When it was detached"),
+        Column("name", Text(), nullable=False, comment="The name of the table that was the part"),
+        Column("location", Text(), comment="Where it was exported to; NULL if nowhere"),
+        Column("sha256", Text(), comment="The SHA-256 of the manifest of the export; NULL if there is none"),
+        PrimaryKeyConstraint("first_position", name="es_detached_parts_pkey"),
+        CheckConstraint("first_position <= last_position", name="es_detached_parts_last_position_check"),
+        comment="Parts of es_events that were detached: the events in them are not here any more",
     )
 
 

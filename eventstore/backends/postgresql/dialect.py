@@ -27,6 +27,7 @@ from eventstore.backends.postgresql.parameters import (
     rows_to_copy,
     tagged_events,
 )
+from eventstore.backends.postgresql.partitions import runway_of
 from eventstore.backends.postgresql.positions import check_drawing
 from eventstore.backends.postgresql.servers import check_citus
 from eventstore.backends.protocol import (
@@ -51,6 +52,7 @@ from eventstore.errors import (
     UnsuitableTransaction,
 )
 from eventstore.filters import EventFilter
+from eventstore.parts import Runway
 from eventstore.rows.mapper import PendingAppend
 from eventstore.statements.boundaries import raise_generation
 from eventstore.statements.columns import APPENDED_COLUMNS
@@ -89,8 +91,9 @@ from eventstore.statements.postgresql.tag_locks import (
 )
 from eventstore.statements.postgresql.tag_rows import delete_tags, find_tagged_event, insert_tags
 from eventstore.statements.postgresql.transactions import limit_lock_waits
+from eventstore.statements.schema import schema_version
 from eventstore.streams import Expectation
-from eventstore.tables import STREAMS_CAN_END, Tables, define_tables
+from eventstore.tables import NEWEST, Layout, Tables, define_tables
 from eventstore.tables.names import ANY_SCHEMA, in_schema
 from eventstore.tokens import PositionToken
 
@@ -116,7 +119,8 @@ class PostgreSQLDialect:
         self.place = place or TablesPlace("this database", schema)
         self._copies = copies
         self.schema = schema
-        self._streams_can_end = True  # until a store has read the schema version
+        self._layout = NEWEST  # until a store has read the schema version
+        self._suits: int | None = None
 
     @cached_property
     def tables(self) -> Tables:
@@ -125,18 +129,27 @@ class PostgreSQLDialect:
 
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
         """Return SQL with all parameters in binary, in which arrays are two to three times as fast as in text."""
-        return _in_schema(statement, self.schema, self._streams_can_end)
+        return _in_schema(statement, self.schema, self._layout)
 
-    def suit(self, schema_version: int) -> None:
-        """Remember whether es_streams has the columns that say which streams have ended."""
-        self._streams_can_end = schema_version >= STREAMS_CAN_END
+    def runway(self, run: Run) -> Runway | None:
+        """Read the catalog, and the times of some events."""
+        return runway_of(run)
+
+    @property
+    def layout(self) -> Layout:
+        """What the tables are like, as far as is known."""
+        return self._layout
+
+    def suit(self, layout: Layout, table: int) -> None:
+        """Remember which columns es_streams has, and whether es_events is partitioned."""
+        self._layout, self._suits = layout, table
 
     def append_is_one_statement(self, pending: PendingAppend) -> bool:
         """Return whether there are too few events for COPY, and the statement itself leaves out closed streams.
 
         Otherwise a check of the database may refuse it, which aborts the transaction, or the savepoint in it.
         """
-        return self._streams_can_end and not self.on_citus and not self._is_copied(pending)
+        return self._layout.streams_can_end and not self.on_citus and not self._is_copied(pending)
 
     def _is_copied(self, pending: PendingAppend) -> bool:
         return self._copies and len(pending.event_ids) >= COPY_FROM
@@ -370,6 +383,9 @@ class PostgreSQLDialect:
         )[0]
         *event, positions, ids, has_read_locks, appenders, own, isolation_level = row[:10]
         server, (persistence, cache, drawn, oldest, next_id) = Server(*row[10:13]), row[13:]
+        if server.table != self._suits:  # it was partitioned since the schema was read, or a backup was restored
+            for version, _, _, table, is_partitioned, *_ in run(schema_version):
+                self.suit(Layout.of(version, is_partitioned=is_partitioned), table)
         newest = None if event[0] is None else PositionToken(*event)
         if joined and isolation_level != "read committed":
             raise UnsuitableTransaction(
@@ -524,9 +540,9 @@ def _by_append(appends: Sequence[PendingAppend], positions: Sequence[int]) -> li
 
 
 @lru_cache(maxsize=1024)  # a few megabytes, for any number of schemas
-def _in_schema(statement: Statement, schema: str | None, streams_can_end: bool) -> tuple[str, dict[str, Any]]:
+def _in_schema(statement: Statement, schema: str | None, layout: Layout) -> tuple[str, dict[str, Any]]:
     """Return a statement's SQL and its constant parameters, for one schema."""
-    sql, constants = _compile(statement, schema is not None, streams_can_end)
+    sql, constants = _compile(statement, schema is not None, layout)
     if schema is None:
         return sql, constants
     return in_schema(sql, schema, has_parameters=not _is_copy(sql)), {
@@ -536,9 +552,9 @@ def _in_schema(statement: Statement, schema: str | None, streams_can_end: bool) 
 
 
 @lru_cache(maxsize=512)  # there are fewer statements, but for those with the name of a sequence in them
-def _compile(statement: Statement, in_any_schema: bool, streams_can_end: bool) -> tuple[str, dict[str, Any]]:
+def _compile(statement: Statement, in_any_schema: bool, layout: Layout) -> tuple[str, dict[str, Any]]:
     """Compile a statement, for tables without a schema or in `ANY_SCHEMA`."""
-    tables = define_tables(schema=ANY_SCHEMA if in_any_schema else None, streams_can_end=streams_can_end)
+    tables = define_tables(schema=ANY_SCHEMA if in_any_schema else None, layout=layout)
     compiled = statement(tables).compile(dialect=dialect_module.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy's
     constants = {name: value for name, value in compiled.params.items() if value is not None}
     sql = str(compiled)

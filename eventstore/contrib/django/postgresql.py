@@ -14,7 +14,7 @@ from eventstore.backends.postgresql.connections import PostgreSQLConnections, st
 from eventstore.backends.postgresql.cursors import BinaryCursor, CopyingCursor, check_connection
 from eventstore.backends.postgresql.dialect import PostgreSQLDialect
 from eventstore.backends.postgresql.errors import is_serialization_failure
-from eventstore.backends.protocol import Row, Run, Statement, TransactionState
+from eventstore.backends.protocol import LogView, Row, Run, Statement, TransactionState
 from eventstore.backends.running import reported_search_path
 from eventstore.contrib.django.connections import WrappedErrors, place_of, transaction_state
 from eventstore.contrib.django.execution import DjangoRun
@@ -22,6 +22,8 @@ from eventstore.contrib.django.search_path import known_path, refuse_tables_of_a
 from eventstore.core.schema_version import SchemaGate
 from eventstore.errors import TablesPlace
 from eventstore.rows.mapper import PendingAppend
+from eventstore.tables import Layout
+from eventstore.tokens import PositionToken
 
 _NOTES: Final = "_eventstore_notes"
 _TENANTS: Final = 1000
@@ -83,9 +85,20 @@ class TenantsDialect(PostgreSQLDialect):
             refuse_tables_of_another(connection, self.place)
             tenant.gate(run)
 
-    def suit(self, schema_version: int) -> None:
-        """Choose statements that suit a version, for the tenant of this thread's connection."""
-        self.tenant.dialect.suit(schema_version)
+    def suit(self, layout: Layout, table: int) -> None:
+        """Choose statements that suit the tables of the tenant of this thread's connection."""
+        self.tenant.dialect.suit(layout, table)
+
+    @property
+    def layout(self) -> Layout:
+        """What the tables of the tenant are like."""
+        return self.tenant.dialect.layout
+
+    def view_log(
+        self, run: Run, *, settled: PositionToken | None, others: Sequence[PositionToken], joined: bool
+    ) -> LogView:
+        """Read it for the tenant, whose log may have been partitioned meanwhile."""
+        return self.tenant.dialect.view_log(run, settled=settled, others=others, joined=joined)
 
     @property
     def on_citus(self) -> bool:  # type: ignore[override]  # the tenant's, which `check_server` sets

@@ -2510,9 +2510,9 @@ FROM pg_catalog.pg_settings
 WHERE pg_catalog.pg_settings.name = any(%(names)b::TEXT[]);
 
 -- postgresql.diagnosis.table_upkeep
--- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_event_tags = 'es_event_tags', name_of_es_schema =
---   'es_schema', name_of_es_streams = 'es_streams', name_of_es_dead_letters = 'es_dead_letters', name_of_es_events =
---   'es_events', name_of_snapshots = 'snapshots'
+-- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_detached_parts = 'es_detached_parts',
+--   name_of_es_event_tags = 'es_event_tags', name_of_es_schema = 'es_schema', name_of_es_streams = 'es_streams',
+--   name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots = 'snapshots'
 SELECT
     CAST(pg_catalog.pg_class.relname AS TEXT) AS relname,
     array_to_string(pg_catalog.pg_class.reloptions, ',') AS settings,
@@ -2521,6 +2521,7 @@ SELECT
 FROM pg_catalog.pg_class
 WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_checkpoints)b::TEXT),
+    to_regclass(%(name_of_es_detached_parts)b::TEXT),
     to_regclass(%(name_of_es_event_tags)b::TEXT),
     to_regclass(%(name_of_es_schema)b::TEXT),
     to_regclass(%(name_of_es_streams)b::TEXT),
@@ -3051,6 +3052,76 @@ SELECT concat('eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) 
 SELECT pg_notify(
     concat('eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS TEXT)), ''
 ) AS notification;
+
+-- postgresql.partitions.appends_of_a_week
+WITH RECURSIVE
+    newest AS (
+        SELECT event.position, statement_timestamp() - INTERVAL '7 days' AS since
+        FROM es_events AS event
+        ORDER BY event.position DESC
+        LIMIT 1
+    ),
+    search(low, high) AS (
+        SELECT CAST(0 AS BIGINT) AS low, newest.position AS high
+        FROM newest
+        UNION ALL
+        SELECT
+            CASE
+                WHEN probe.recorded_at < newest.since THEN probe.position
+                ELSE search.low
+                END AS low,
+            CASE
+                WHEN probe.recorded_at < newest.since THEN search.high
+                ELSE (search.low + search.high) / 2
+                END AS high
+        FROM search
+        JOIN newest ON true
+        JOIN LATERAL (
+            SELECT event.position, event.recorded_at
+            FROM es_events AS event
+            WHERE event.position > (search.low + search.high) / 2
+            ORDER BY event.position
+            LIMIT 1
+        ) AS probe
+            ON true
+        WHERE search.low < search.high
+    )
+SELECT
+    newest.position AS newest,
+    found.low AS before,
+    first_event.recorded_at AS began_at,
+    statement_timestamp() AS now
+FROM newest
+JOIN LATERAL (SELECT max(search.low) AS low FROM search) AS found ON true
+LEFT JOIN LATERAL (
+    SELECT event.recorded_at
+    FROM es_events AS event
+    WHERE event.position > found.low
+    ORDER BY event.position
+    LIMIT 1
+) AS first_event
+    ON true;
+
+-- postgresql.partitions.drawn_position
+-- with name_of_es_events = 'es_events'
+SELECT CASE
+    WHEN has_sequence_privilege(found.sequence, 'SELECT')
+        THEN coalesce(pg_sequence_last_value(found.sequence), 0)
+    END AS drawn
+FROM (SELECT to_regclass(pg_get_serial_sequence(%(name_of_es_events)b::TEXT, 'position')) AS sequence) AS found;
+
+-- postgresql.partitions.parts_of_log
+-- with name_of_es_events = 'es_events'
+SELECT
+    pg_get_partkeydef(log.oid) AS key,
+    CAST(part.relname AS TEXT) AS name,
+    pg_get_expr(part.relpartbound, part.oid) AS bound,
+    CAST(part.reltuples AS BIGINT) AS events,
+    pg_total_relation_size(part.oid) AS size_bytes
+FROM pg_catalog.pg_class AS log
+LEFT JOIN pg_catalog.pg_inherits ON pg_inherits.inhparent = log.oid
+LEFT JOIN pg_catalog.pg_class AS part ON part.oid = pg_inherits.inhrelid
+WHERE log.oid = to_regclass(%(name_of_es_events)b::TEXT) AND log.relkind = 'p';
 
 -- postgresql.positions.continue_positions
 -- with name_of_es_events = 'es_events'
@@ -5746,9 +5817,9 @@ WHERE pg_locks.locktype = 'relation'
 SELECT pg_database_size(current_database()) AS bytes;
 
 -- postgresql.statistics.estimated_rows
--- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_event_tags = 'es_event_tags', name_of_es_schema =
---   'es_schema', name_of_es_streams = 'es_streams', name_of_es_dead_letters = 'es_dead_letters', name_of_es_events =
---   'es_events', name_of_snapshots = 'snapshots'
+-- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_detached_parts = 'es_detached_parts',
+--   name_of_es_event_tags = 'es_event_tags', name_of_es_schema = 'es_schema', name_of_es_streams = 'es_streams',
+--   name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots = 'snapshots'
 SELECT
     CAST(pg_catalog.pg_class.relname AS TEXT) AS relname,
     CAST(
@@ -5765,25 +5836,7 @@ SELECT
 FROM pg_catalog.pg_class
 WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_checkpoints)b::TEXT),
-    to_regclass(%(name_of_es_event_tags)b::TEXT),
-    to_regclass(%(name_of_es_schema)b::TEXT),
-    to_regclass(%(name_of_es_streams)b::TEXT),
-    to_regclass(%(name_of_es_dead_letters)b::TEXT),
-    to_regclass(%(name_of_es_events)b::TEXT),
-    to_regclass(%(name_of_snapshots)b::TEXT)
-);
-
--- postgresql.statistics.sizes
--- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_event_tags = 'es_event_tags', name_of_es_schema =
---   'es_schema', name_of_es_streams = 'es_streams', name_of_es_dead_letters = 'es_dead_letters', name_of_es_events =
---   'es_events', name_of_snapshots = 'snapshots'
-SELECT
-    CAST(pg_catalog.pg_class.relname AS TEXT) AS "table",
-    CAST(NULL AS TEXT) AS index,
-    pg_table_size(pg_catalog.pg_class.oid) AS bytes
-FROM pg_catalog.pg_class
-WHERE pg_catalog.pg_class.oid IN (
-    to_regclass(%(name_of_es_checkpoints)b::TEXT),
+    to_regclass(%(name_of_es_detached_parts)b::TEXT),
     to_regclass(%(name_of_es_event_tags)b::TEXT),
     to_regclass(%(name_of_es_schema)b::TEXT),
     to_regclass(%(name_of_es_streams)b::TEXT),
@@ -5791,6 +5844,36 @@ WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_events)b::TEXT),
     to_regclass(%(name_of_snapshots)b::TEXT)
 )
+    OR pg_catalog.pg_class.oid IN (
+        SELECT pg_catalog.pg_inherits.inhrelid
+        FROM pg_catalog.pg_inherits
+        WHERE pg_catalog.pg_inherits.inhparent = to_regclass(%(name_of_es_events)b::TEXT)
+    );
+
+-- postgresql.statistics.sizes
+-- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_detached_parts = 'es_detached_parts',
+--   name_of_es_event_tags = 'es_event_tags', name_of_es_schema = 'es_schema', name_of_es_streams = 'es_streams',
+--   name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots = 'snapshots'
+SELECT
+    CAST(pg_catalog.pg_class.relname AS TEXT) AS "table",
+    CAST(NULL AS TEXT) AS index,
+    pg_table_size(pg_catalog.pg_class.oid) AS bytes
+FROM pg_catalog.pg_class
+WHERE pg_catalog.pg_class.oid IN (
+    to_regclass(%(name_of_es_checkpoints)b::TEXT),
+    to_regclass(%(name_of_es_detached_parts)b::TEXT),
+    to_regclass(%(name_of_es_event_tags)b::TEXT),
+    to_regclass(%(name_of_es_schema)b::TEXT),
+    to_regclass(%(name_of_es_streams)b::TEXT),
+    to_regclass(%(name_of_es_dead_letters)b::TEXT),
+    to_regclass(%(name_of_es_events)b::TEXT),
+    to_regclass(%(name_of_snapshots)b::TEXT)
+)
+    OR pg_catalog.pg_class.oid IN (
+        SELECT pg_catalog.pg_inherits.inhrelid
+        FROM pg_catalog.pg_inherits
+        WHERE pg_catalog.pg_inherits.inhparent = to_regclass(%(name_of_es_events)b::TEXT)
+    )
 UNION ALL
 SELECT
     CAST(pg_catalog.pg_class.relname AS TEXT) AS "table",
@@ -5801,13 +5884,19 @@ JOIN pg_catalog.pg_index ON pg_catalog.pg_index.indrelid = pg_catalog.pg_class.o
 JOIN pg_catalog.pg_class AS index_class ON index_class.oid = pg_catalog.pg_index.indexrelid
 WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_checkpoints)b::TEXT),
+    to_regclass(%(name_of_es_detached_parts)b::TEXT),
     to_regclass(%(name_of_es_event_tags)b::TEXT),
     to_regclass(%(name_of_es_schema)b::TEXT),
     to_regclass(%(name_of_es_streams)b::TEXT),
     to_regclass(%(name_of_es_dead_letters)b::TEXT),
     to_regclass(%(name_of_es_events)b::TEXT),
     to_regclass(%(name_of_snapshots)b::TEXT)
-);
+)
+    OR pg_catalog.pg_class.oid IN (
+        SELECT pg_catalog.pg_inherits.inhrelid
+        FROM pg_catalog.pg_inherits
+        WHERE pg_catalog.pg_inherits.inhparent = to_regclass(%(name_of_es_events)b::TEXT)
+    );
 
 -- postgresql.tag_locks.lock_tags
 -- with name_of_es_event_tags = 'es_event_tags'
@@ -6498,12 +6587,13 @@ WHERE snapshots.stream_id = %(stream_id)b::TEXT
 RETURNING snapshots.version;
 
 -- repairs.restore_head
-INSERT INTO es_streams (stream_id, version, created_at, updated_at)
+INSERT INTO es_streams (stream_id, version, created_at, updated_at, after_position)
 SELECT
     es_events.stream_id,
     max(es_events.version) AS version,
     min(es_events.recorded_at) AS created_at,
-    max(es_events.recorded_at) AS updated_at
+    max(es_events.recorded_at) AS updated_at,
+    min(es_events.position) - 1 AS after_position
 FROM es_events
 WHERE es_events.stream_id = %(stream_id)b::TEXT
 GROUP BY es_events.stream_id
@@ -6511,15 +6601,27 @@ ON CONFLICT (stream_id)
 DO UPDATE SET
     version = excluded.version,
     created_at = excluded.created_at,
-    updated_at = excluded.updated_at
-WHERE es_streams.version != excluded.version
+    updated_at = excluded.updated_at,
+    after_position = excluded.after_position
+WHERE es_streams.version != excluded.version OR es_streams.after_position > excluded.after_position
 RETURNING es_streams.version;
 
 -- schema.schema_version
+-- with name_of_es_events = 'es_events'
 SELECT
     es_schema.version,
     es_schema.breaking_version,
-    to_regclass('pg_catalog.pg_dist_local_group') IS NOT NULL AS has_citus
+    to_regclass('pg_catalog.pg_dist_local_group') IS NOT NULL AS has_citus,
+    (
+        SELECT CAST(pg_class.oid AS BIGINT) AS oid
+        FROM pg_catalog.pg_class
+        WHERE pg_class.oid = to_regclass(%(name_of_es_events)b::TEXT)
+    ) AS es_events,
+    (
+        SELECT pg_class.relkind = 'p' AS is_partitioned
+        FROM pg_catalog.pg_class
+        WHERE pg_class.oid = to_regclass(%(name_of_es_events)b::TEXT)
+    ) AS is_partitioned
 FROM es_schema;
 
 -- snapshots.delete_snapshot
@@ -6591,6 +6693,9 @@ SELECT count(*) AS rows FROM es_dead_letters;
 -- statistics.count_rows('tags')
 SELECT count(*) AS rows FROM es_event_tags;
 
+-- statistics.count_rows('detached_parts')
+SELECT count(*) AS rows FROM es_detached_parts;
+
 -- statistics.events_by_category_and_type
 SELECT es_events.category, es_events.event_type, count(*) AS events
 FROM es_events
@@ -6619,6 +6724,11 @@ SELECT es_streams.category, count(*) AS streams FROM es_streams GROUP BY es_stre
 
 -- statistics.time_now
 SELECT statement_timestamp() AS now;
+
+-- transfer.begin_stream_before
+UPDATE es_streams
+SET after_position=(%(position)b::BIGINT - 1)
+WHERE es_streams.stream_id = %(of_stream)b::TEXT AND es_streams.after_position >= %(position)b::BIGINT;
 
 -- transfer.insert_snapshot
 INSERT INTO snapshots (version, created_at, schema_version, codec, stream_id, state)
@@ -6856,7 +6966,10 @@ SELECT
     coalesce(summary.count, 0) AS count,
     summary.newest,
     coalesce(summary.breaks, 0) AS breaks,
-    coalesce(summary.out_of_bounds, 0) AS out_of_bounds
+    coalesce(summary.out_of_bounds, 0) AS out_of_bounds,
+    CASE
+        WHEN (es_streams.after_position >= summary.first_position) THEN summary.first_position
+        END AS hidden
 FROM es_streams
 LEFT OUTER JOIN (
     SELECT
@@ -6866,7 +6979,8 @@ LEFT OUTER JOIN (
         count(*) FILTER (
             WHERE step.version != step.version_before + 1 OR step.position <= step.position_before
         ) AS breaks,
-        count(*) FILTER (WHERE step.is_out_of_bounds) AS out_of_bounds
+        count(*) FILTER (WHERE step.is_out_of_bounds) AS out_of_bounds,
+        min(step.position) AS first_position
     FROM (
         SELECT
             es_events.stream_id AS stream_id,
@@ -6908,7 +7022,10 @@ SELECT
     coalesce(summary.count, 0) AS count,
     summary.newest,
     coalesce(summary.breaks, 0) AS breaks,
-    coalesce(summary.out_of_bounds, 0) AS out_of_bounds
+    coalesce(summary.out_of_bounds, 0) AS out_of_bounds,
+    CASE
+        WHEN (es_streams.after_position >= summary.first_position) THEN summary.first_position
+        END AS hidden
 FROM es_streams
 LEFT OUTER JOIN (
     SELECT
@@ -6918,7 +7035,8 @@ LEFT OUTER JOIN (
         count(*) FILTER (
             WHERE step.version != step.version_before + 1 OR step.position <= step.position_before
         ) AS breaks,
-        count(*) FILTER (WHERE step.is_out_of_bounds) AS out_of_bounds
+        count(*) FILTER (WHERE step.is_out_of_bounds) AS out_of_bounds,
+        min(step.position) AS first_position
     FROM (
         SELECT
             es_events.stream_id AS stream_id,
@@ -7053,6 +7171,9 @@ RELEASE SAVEPOINT eventstore;
 -- core/execution.py: JoinedTransaction.transaction
 ROLLBACK TO SAVEPOINT eventstore;
 
+-- tables/after_position.py: start_streams_at_newest_position
+ALTER TABLE {…} ALTER COLUMN after_position SET DEFAULT {…};
+
 -- views/applying.py: EventViews._drop
 DROP VIEW {…};
 
@@ -7073,6 +7194,13 @@ JOIN pg_class AS c ON c.oid = to_regclass(wanted.qualified);
 -- views/applying.py: EventViews._make_views
 SELECT pg_advisory_xact_lock(hashtext(:name));
 
+-- views/applying.py: EventViews._parts
+SELECT c.relname
+FROM pg_inherits AS i
+JOIN pg_class AS c ON c.oid = i.inhrelid
+WHERE i.inhparent = to_regclass(:name)
+ORDER BY c.relname;
+
 -- views/applying.py: EventViews._state_of_index
 SELECT 'valid' FROM sqlite_master WHERE type = 'index' AND name = :name;
 
@@ -7082,7 +7210,7 @@ FROM pg_index
 WHERE indexrelid = to_regclass(:name);
 
 -- views/applying.py: EventViews.apply
-DROP INDEX CONCURRENTLY {…};
+DROP INDEX {…}{…};
 
 -- views/applying.py: _found_on_sqlite
 SELECT name, type, sql FROM sqlite_master;
@@ -7096,6 +7224,18 @@ CREATE VIEW {…} AS SELECT {…} FROM {…} WHERE {…} AND {…};
 -- views/on_postgresql.py: functions
 CREATE
     OR REPLACE FUNCTION {…}({…}) RETURNS {…} LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE RETURN {…};
+
+-- views/on_postgresql.py: index_of_parts
+CREATE INDEX CONCURRENTLY;
+
+-- views/on_postgresql.py: index_of_parts
+CREATE INDEX;
+
+-- views/on_postgresql.py: index_of_parts
+ALTER INDEX {…} ATTACH PARTITION {…};
+
+-- views/on_postgresql.py: index_of_parts
+DROP INDEX IF EXISTS {…};
 
 
 -- ======== on tables before version 6
@@ -7130,6 +7270,408 @@ ON CONFLICT (stream_id)
 DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = excluded.updated_at
 WHERE true
 RETURNING es_streams.version;
+
+
+-- ======== on a partitioned log
+
+-- postgresql.log_view.log_view
+-- with name_of_es_events = 'es_events'
+SELECT
+    newest.position,
+    newest.event_id,
+    newest.stream_id,
+    newest.version,
+    known.positions,
+    known.ids,
+    (
+        coalesce(newest.position, 0) > %(settled)b::BIGINT
+            OR %(settled)b::BIGINT > 0
+            AND NOT coalesce(%(settled_id)b::UUID = any(known.ids), false)
+    ) AS has_read_locks,
+    holders.appenders,
+    holders.own,
+    current_setting('transaction_isolation') AS isolation_level,
+    server.es_events,
+    server.started_at,
+    server.in_recovery,
+    state.persistence,
+    state.cache,
+    state.drawn,
+    CASE
+        WHEN server.in_recovery
+            THEN CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)
+        END AS oldest,
+    CASE
+        WHEN server.in_recovery
+            THEN CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT) + age(
+                xid(pg_snapshot_xmin(pg_current_snapshot()))
+            )
+        END AS next_id
+FROM (
+    SELECT CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery
+) AS server
+JOIN (
+    SELECT
+        CAST(pg_class.relpersistence AS TEXT) AS persistence,
+        pg_sequence.seqcache AS cache,
+        CASE
+            WHEN (
+                has_sequence_privilege(pg_sequence.seqrelid, 'SELECT')
+                    AND CAST(pg_class.relpersistence AS TEXT) = 'p'
+            )
+                THEN coalesce(pg_sequence_last_value(pg_sequence.seqrelid), -1)
+            END AS drawn
+    FROM pg_catalog.pg_class
+    LEFT JOIN pg_catalog.pg_sequence
+        ON pg_sequence.seqrelid = (
+            SELECT to_regclass(pg_get_serial_sequence(%(name_of_es_events)b::TEXT, 'position')) AS sequence
+        )
+    WHERE pg_class.oid = to_regclass(%(name_of_es_events)b::TEXT)
+) AS state
+    ON true
+LEFT JOIN (
+    SELECT
+        newest_event.position,
+        newest_event.event_id,
+        newest_event.stream_id,
+        newest_event.version
+    FROM es_events AS newest_event
+    ORDER BY newest_event.position DESC
+    LIMIT 1
+) AS newest
+    ON true
+JOIN (
+    SELECT array_agg(known_event.position) AS positions, array_agg(known_event.event_id) AS ids
+    FROM unnest(%(positions)b::BIGINT[]) AS asked(position)
+    JOIN LATERAL (
+        SELECT event.position, event.event_id
+        FROM es_events AS event
+        WHERE event.position = asked.position
+        OFFSET 0
+    ) AS known_event
+        ON true
+) AS known
+    ON true
+JOIN LATERAL (
+    SELECT
+        array_agg(pg_locks.virtualtransaction) AS appenders,
+        bool_or(pg_locks.pid = pg_backend_pid()) AS own
+    FROM pg_catalog.pg_locks
+    WHERE (
+        coalesce(newest.position, 0) > %(settled)b::BIGINT
+            OR %(settled)b::BIGINT > 0
+            AND NOT coalesce(%(settled_id)b::UUID = any(known.ids), false)
+    )
+        AND pg_locks.locktype = 'relation'
+        AND pg_locks.database = (
+            SELECT pg_database.oid
+            FROM pg_catalog.pg_database
+            WHERE pg_database.datname = current_database()
+        )
+        AND pg_locks.relation = to_regclass(%(name_of_es_events)b::TEXT)
+        AND pg_locks.mode = 'RowExclusiveLock'
+        AND pg_locks.granted
+) AS holders
+    ON true;
+
+-- postgresql.read_page.read_matching((('event_types',),))
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT event.*
+    FROM (
+        SELECT matches.position
+        FROM (
+            SELECT match_0.position
+            FROM unnest(%(event_types_0)b::TEXT[]) AS filter_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position
+                FROM es_events AS candidate
+                WHERE (candidate.event_type, candidate.position) > (
+                    filter_0.value, %(after_position_0)b::BIGINT
+                )
+                    AND (candidate.event_type, candidate.position) <= (
+                        filter_0.value, %(up_to_position)b::BIGINT
+                    )
+                    AND candidate.position > %(after_position_0)b::BIGINT
+                    AND candidate.position <= %(up_to_position)b::BIGINT
+                ORDER BY candidate.event_type, candidate.position
+                LIMIT %(page_size)b::BIGINT
+            ) AS match_0
+                ON true
+        ) AS matches
+        ORDER BY matches.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- postgresql.read_page.read_matching((('stream_ids',),), backwards=True)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT event.*
+    FROM (
+        SELECT matches.position
+        FROM (
+            SELECT match_0.position
+            FROM unnest(%(stream_ids_0)b::TEXT[]) AS filter_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position
+                FROM es_events AS candidate
+                WHERE (candidate.stream_id, candidate.version) > (
+                    filter_0.value,
+                    (
+                        WITH RECURSIVE search(low, high) AS (
+                            SELECT
+                                CAST(0 AS BIGINT) AS low,
+                                (
+                                    SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
+                                    FROM es_events AS newest
+                                    WHERE newest.stream_id = filter_0.value
+                                        AND newest.position > (
+                                            SELECT coalesce(
+                                                (
+                                                    SELECT head.after_position
+                                                    FROM es_streams AS head
+                                                    WHERE head.stream_id = filter_0.value
+                                                ),
+                                                CAST(0 AS BIGINT)
+                                            ) AS after_position
+                                        )
+                                ) AS high
+                            UNION ALL
+                            SELECT
+                                CASE
+                                    WHEN probe.position <= %(after_position_0)b::BIGINT
+                                        THEN probe.version
+                                    ELSE search.low
+                                    END AS low,
+                                CASE
+                                    WHEN probe.position <= %(after_position_0)b::BIGINT
+                                        THEN search.high
+                                    ELSE (search.low + search.high + 1) / 2 - 1
+                                    END AS high
+                            FROM search
+                            JOIN LATERAL (
+                                SELECT event.version, event.position
+                                FROM es_events AS event
+                                WHERE (event.stream_id, event.version) >= (
+                                    filter_0.value, (search.low + search.high + 1) / 2
+                                )
+                                    AND event.position > (
+                                        SELECT coalesce(
+                                            (
+                                                SELECT head.after_position
+                                                FROM es_streams AS head
+                                                WHERE head.stream_id = filter_0.value
+                                            ),
+                                            CAST(0 AS BIGINT)
+                                        ) AS after_position
+                                    )
+                                ORDER BY event.stream_id, event.version
+                                LIMIT 1
+                            ) AS probe
+                                ON true
+                            WHERE search.low < search.high
+                        )
+                        SELECT search.low
+                        FROM search
+                        WHERE search.low = search.high
+                    )
+                )
+                    AND (candidate.stream_id, candidate.version) <= (
+                        filter_0.value,
+                        (
+                            WITH RECURSIVE search(low, high) AS (
+                                SELECT
+                                    CAST(0 AS BIGINT) AS low,
+                                    (
+                                        SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
+                                        FROM es_events AS newest
+                                        WHERE newest.stream_id = filter_0.value
+                                            AND newest.position > (
+                                                SELECT coalesce(
+                                                    (
+                                                        SELECT head.after_position
+                                                        FROM es_streams AS head
+                                                        WHERE head.stream_id = filter_0.value
+                                                    ),
+                                                    CAST(0 AS BIGINT)
+                                                ) AS after_position
+                                            )
+                                    ) AS high
+                                UNION ALL
+                                SELECT
+                                    CASE
+                                        WHEN probe.position <= %(up_to_position)b::BIGINT
+                                            THEN probe.version
+                                        ELSE search.low
+                                        END AS low,
+                                    CASE
+                                        WHEN probe.position <= %(up_to_position)b::BIGINT
+                                            THEN search.high
+                                        ELSE (search.low + search.high + 1) / 2 - 1
+                                        END AS high
+                                FROM search
+                                JOIN LATERAL (
+                                    SELECT event.version, event.position
+                                    FROM es_events AS event
+                                    WHERE (event.stream_id, event.version) >= (
+                                        filter_0.value, (search.low + search.high + 1) / 2
+                                    )
+                                        AND event.position > (
+                                            SELECT coalesce(
+                                                (
+                                                    SELECT head.after_position
+                                                    FROM es_streams AS head
+                                                    WHERE head.stream_id = filter_0.value
+                                                ),
+                                                CAST(0 AS BIGINT)
+                                            ) AS after_position
+                                        )
+                                    ORDER BY event.stream_id, event.version
+                                    LIMIT 1
+                                ) AS probe
+                                    ON true
+                                WHERE search.low < search.high
+                            )
+                            SELECT search.low
+                            FROM search
+                            WHERE search.low = search.high
+                        )
+                    )
+                    AND candidate.position > %(after_position_0)b::BIGINT
+                    AND candidate.position <= %(up_to_position)b::BIGINT
+                    AND candidate.position > (
+                        SELECT coalesce(
+                            (
+                                SELECT head.after_position
+                                FROM es_streams AS head
+                                WHERE head.stream_id = filter_0.value
+                            ),
+                            CAST(0 AS BIGINT)
+                        ) AS after_position
+                    )
+                ORDER BY candidate.stream_id DESC, candidate.version DESC
+                LIMIT %(page_size)b::BIGINT
+            ) AS match_0
+                ON true
+        ) AS matches
+        ORDER BY matches.position DESC
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- reading.read_forwards
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.schema_version,
+    es_events.codec,
+    es_events.data,
+    CAST(es_events.metadata AS TEXT) AS metadata,
+    es_events.recorded_at
+FROM es_events
+WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
+    AND es_events.version > %(after_version)b::BIGINT
+    AND es_events.version <= %(up_to_version)b::BIGINT
+    AND es_events.position > coalesce(
+        (
+            SELECT es_streams.after_position
+            FROM es_streams
+            WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C"
+        ),
+        0
+    )
+ORDER BY es_events.version
+LIMIT %(page_size)b::BIGINT;
 
 
 -- ======== with schema="Shop"

@@ -995,12 +995,13 @@ WHERE snapshots.stream_id = :stream_id
 RETURNING version;
 
 -- repairs.restore_head
-INSERT INTO es_streams (stream_id, version, created_at, updated_at)
+INSERT INTO es_streams (stream_id, version, created_at, updated_at, after_position)
 SELECT
     es_events.stream_id,
     max(es_events.version) AS version,
     min(es_events.recorded_at) AS created_at,
-    max(es_events.recorded_at) AS updated_at
+    max(es_events.recorded_at) AS updated_at,
+    min(es_events.position) - 1 AS after_position
 FROM es_events
 WHERE es_events.stream_id = :stream_id
 GROUP BY es_events.stream_id
@@ -1008,12 +1009,19 @@ ON CONFLICT (stream_id)
 DO UPDATE SET
     version = excluded.version,
     created_at = excluded.created_at,
-    updated_at = excluded.updated_at
-WHERE es_streams.version != excluded.version
+    updated_at = excluded.updated_at,
+    after_position = excluded.after_position
+WHERE es_streams.version != excluded.version OR es_streams.after_position > excluded.after_position
 RETURNING version;
 
 -- schema.schema_version
-SELECT es_schema.version, es_schema.breaking_version, 0 AS has_citus FROM es_schema;
+SELECT
+    es_schema.version,
+    es_schema.breaking_version,
+    0 AS has_citus,
+    0 AS es_events,
+    0 AS is_partitioned
+FROM es_schema;
 
 -- snapshots.delete_snapshot
 DELETE FROM snapshots
@@ -3633,6 +3641,7 @@ WHERE dbstat.name = sqlite_master.name
     AND dbstat.aggregate = 1
     AND sqlite_master.tbl_name IN (
         'es_checkpoints',
+        'es_detached_parts',
         'es_event_tags',
         'es_history_permission',
         'es_schema',
@@ -3757,6 +3766,9 @@ SELECT count(*) AS rows FROM es_dead_letters;
 -- statistics.count_rows('tags')
 SELECT count(*) AS rows FROM es_event_tags;
 
+-- statistics.count_rows('detached_parts')
+SELECT count(*) AS rows FROM es_detached_parts;
+
 -- statistics.events_by_category_and_type
 SELECT es_events.category, es_events.event_type, count(*) AS events
 FROM es_events
@@ -3785,6 +3797,11 @@ SELECT es_streams.category, count(*) AS streams FROM es_streams GROUP BY es_stre
 
 -- statistics.time_now
 SELECT (strftime('%Y-%m-%d %H:%M:%f000', 'now')) AS now;
+
+-- transfer.begin_stream_before
+UPDATE es_streams
+SET after_position=(:position - 1)
+WHERE es_streams.stream_id = :of_stream AND es_streams.after_position >= :position;
 
 -- transfer.insert_snapshot
 INSERT INTO snapshots (version, created_at, schema_version, codec, stream_id, state)
@@ -4006,7 +4023,10 @@ SELECT
     coalesce(summary.count, 0) AS count,
     summary.newest,
     coalesce(summary.breaks, 0) AS breaks,
-    coalesce(summary.out_of_bounds, 0) AS out_of_bounds
+    coalesce(summary.out_of_bounds, 0) AS out_of_bounds,
+    CASE
+        WHEN (es_streams.after_position >= summary.first_position) THEN summary.first_position
+        END AS hidden
 FROM es_streams
 LEFT OUTER JOIN (
     SELECT
@@ -4016,7 +4036,8 @@ LEFT OUTER JOIN (
         count(*) FILTER (
             WHERE step.version != step.version_before + 1 OR step.position <= step.position_before
         ) AS breaks,
-        count(*) FILTER (WHERE step.is_out_of_bounds) AS out_of_bounds
+        count(*) FILTER (WHERE step.is_out_of_bounds) AS out_of_bounds,
+        min(step.position) AS first_position
     FROM (
         SELECT
             es_events.stream_id AS stream_id,
@@ -4058,7 +4079,10 @@ SELECT
     coalesce(summary.count, 0) AS count,
     summary.newest,
     coalesce(summary.breaks, 0) AS breaks,
-    coalesce(summary.out_of_bounds, 0) AS out_of_bounds
+    coalesce(summary.out_of_bounds, 0) AS out_of_bounds,
+    CASE
+        WHEN (es_streams.after_position >= summary.first_position) THEN summary.first_position
+        END AS hidden
 FROM es_streams
 LEFT OUTER JOIN (
     SELECT
@@ -4068,7 +4092,8 @@ LEFT OUTER JOIN (
         count(*) FILTER (
             WHERE step.version != step.version_before + 1 OR step.position <= step.position_before
         ) AS breaks,
-        count(*) FILTER (WHERE step.is_out_of_bounds) AS out_of_bounds
+        count(*) FILTER (WHERE step.is_out_of_bounds) AS out_of_bounds,
+        min(step.position) AS first_position
     FROM (
         SELECT
             es_events.stream_id AS stream_id,
@@ -4218,6 +4243,9 @@ RELEASE SAVEPOINT eventstore;
 -- core/execution.py: JoinedTransaction.transaction
 ROLLBACK TO SAVEPOINT eventstore;
 
+-- tables/after_position.py: start_streams_at_newest_position
+ALTER TABLE {…} ALTER COLUMN after_position SET DEFAULT {…};
+
 -- views/applying.py: EventViews._drop
 DROP VIEW {…};
 
@@ -4238,6 +4266,13 @@ JOIN pg_class AS c ON c.oid = to_regclass(wanted.qualified);
 -- views/applying.py: EventViews._make_views
 SELECT pg_advisory_xact_lock(hashtext(:name));
 
+-- views/applying.py: EventViews._parts
+SELECT c.relname
+FROM pg_inherits AS i
+JOIN pg_class AS c ON c.oid = i.inhrelid
+WHERE i.inhparent = to_regclass(:name)
+ORDER BY c.relname;
+
 -- views/applying.py: EventViews._state_of_index
 SELECT 'valid' FROM sqlite_master WHERE type = 'index' AND name = :name;
 
@@ -4247,7 +4282,7 @@ FROM pg_index
 WHERE indexrelid = to_regclass(:name);
 
 -- views/applying.py: EventViews.apply
-DROP INDEX CONCURRENTLY {…};
+DROP INDEX {…}{…};
 
 -- views/applying.py: _found_on_sqlite
 SELECT name, type, sql FROM sqlite_master;
