@@ -1209,9 +1209,10 @@ class HistoryDetached(EventStoreError):
 
     def __init__(
         self,
+        part: str,
         first_position: int,
         last_position: int,
-        part: str,
+        *,
         location: str | None = None,
         sha256: str | None = None,
         stream_id: str | None = None,

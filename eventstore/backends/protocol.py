@@ -161,11 +161,13 @@ class PageHeader:
         server: Which server and table.
         settled_id: The id of the event at the position up to which the log view has found everything settled.
         token_id: The id of the event at the position of the reader's token; None also if the reader has no token.
+        detached: The first part in the range of the page that was detached, as JSON; None if there is none.
     """
 
     server: Server
     settled_id: UUID | None
     token_id: UUID | None
+    detached: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

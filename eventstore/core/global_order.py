@@ -9,6 +9,7 @@ from eventstore.backends.protocol import Row, Run
 from eventstore.common.backoff import Backoff
 from eventstore.common.validation import MAX_VERSION, check_flag, check_number, check_seconds
 from eventstore.core.core import Core
+from eventstore.core.detached import history_detached
 from eventstore.core.settling import Horizon, check_loss
 from eventstore.errors import SeveralServers
 from eventstore.events import RecordedEvent
@@ -164,6 +165,7 @@ class GlobalOrder:
 
         Raises:
             LogWentBack: The log no longer has the event that the reader knows.
+            HistoryDetached: Events after the position are in a part that was detached.
         """
         if horizon.event is None:
             return None
@@ -196,6 +198,8 @@ class GlobalOrder:
         if header.server != horizon.server or header.settled_id != horizon.event.event_id:
             self._settling.forget()
             return None
+        if header.detached is not None:
+            raise history_detached(header.detached)
         if after.token is not None and header.token_id != after.token.event_id:
             check_loss(run, after.token, header.token_id)
         return Page(rows, self._end_of_page(rows, size, after, end, up_to_position), horizon.newest)
@@ -305,9 +309,11 @@ class GlobalOrder:
         horizon, up_to = self._settled_end(after, wait_seconds)
         while remaining > 0 and after.position < up_to:
             size = min(self._page_size, remaining)
-            horizon, start, rows = self._page_before(filters, after, horizon, up_to, size)
+            horizon, start, rows, detached = self._page_before(filters, after, horizon, up_to, size)
             yield from reversed(rows)
             remaining -= len(rows)
+            if detached is not None and len(rows) < size:
+                raise history_detached(detached)
             up_to = rows[0][POSITION] - 1 if len(rows) == size else start
 
     def _settled_end(self, after: After, wait_seconds: float) -> tuple[Horizon, int]:
@@ -328,11 +334,12 @@ class GlobalOrder:
 
     def _page_before(
         self, filters: Sequence[EventFilter], after: After, horizon: Horizon, up_to_position: int, size: int
-    ) -> tuple[Horizon, int, Sequence[Row]]:
+    ) -> tuple[Horizon, int, Sequence[Row], str | None]:
         """Read the last rows after one position, and up to another, in ascending order.
 
         Returns:
-            The confirmed horizon, the position after which was read, and the rows.
+            The confirmed horizon, the position after which was read, the rows, and the first part between these
+            positions that was detached, in JSON.
 
         Raises:
             LogWentBack: The log no longer has the event that was the newest settled one when the read began.
@@ -359,7 +366,7 @@ class GlobalOrder:
                         )
                         observed.note(events=len(rows))
                     if header.server == horizon.server and header.settled_id == horizon.event.event_id:
-                        return horizon, start, rows
+                        return horizon, start, rows, header.detached
                     self._settling.forget()
                 # The log view raises LogWentBack if the event is gone, unless its stream was deleted.
                 horizon = self.horizon(run, after=After(after.position, horizon.event), alone=True)

@@ -6,11 +6,12 @@ from typing import Any
 from eventstore.backends.protocol import Row
 from eventstore.common.validation import MAX_VERSION, check_category, check_flag, check_number, check_stream_id
 from eventstore.core.core import Core
+from eventstore.core.detached import check_forwards, take_part
 from eventstore.errors import InvalidInput
 from eventstore.events import RecordedEvent
 from eventstore.rows.mapper import VERSION
 from eventstore.statements.listing import find_stream, list_streams
-from eventstore.statements.reading import read_backwards, read_forwards, stream_version
+from eventstore.statements.reading import read_page_backwards, read_page_forwards, stream_version
 from eventstore.streams import StreamInfo, StreamOrder
 
 
@@ -82,7 +83,7 @@ class Reader:
         *,
         backwards: bool,
     ) -> Iterator[Sequence[Row]]:
-        statement = read_backwards if backwards else read_forwards
+        statement = read_page_backwards if backwards else read_page_forwards
         while remaining > 0:
             page_size = min(size, remaining)
             with self._observer.operation("read", stream_id=stream_id) as observed, self._execution.statement() as run:
@@ -93,9 +94,15 @@ class Reader:
                     up_to_version=up_to_version,
                     page_size=page_size,
                 )
+                rows, part = take_part(rows, backwards=backwards)
                 observed.note(events=len(rows))
+            of_page = {"after_version": after_version, "up_to_version": up_to_version}
+            if not backwards:
+                check_forwards(stream_id, rows, part, **of_page)
             yield rows
             if len(rows) < page_size:
+                if backwards:
+                    check_forwards(stream_id, rows[::-1], part, **of_page)
                 return
             remaining -= page_size
             if backwards:

@@ -68,7 +68,7 @@ SELECT 1 FROM pg_partitioned_table WHERE partrelid = to_regclass(:events) AND pa
 
 
 @dataclass(frozen=True, slots=True)
-class DetachPlan:
+class DetachOutcome:
     """What detaching a part does, or has done.
 
     Attributes:
@@ -95,7 +95,7 @@ def detach_part(
     wait_seconds: float = 600.0,
     lock_timeout_seconds: float = 0.5,
     on_progress: OnProgress | None = None,
-) -> DetachPlan:
+) -> DetachOutcome:
     """Export the oldest part of the log, and detach it. Its table is kept until it is dropped.
 
     In this order: it is exported to the folder, which is read back and compared with the table; a row in
@@ -147,7 +147,7 @@ def detach_part(
         work.check(streams_may_lose_history=streams_may_lose_history)
     steps = tuple(_steps(part, folder, drop=drop))
     if dry_run:
-        return DetachPlan(part, steps)
+        return DetachOutcome(part, steps)
     manifest = None
     if part.state is PartState.ATTACHED and folder is not None:
         events, _, _ = ends_of(store, part)
@@ -158,7 +158,7 @@ def detach_part(
         work.run(connection, manifest, location, streams_may_lose_history=streams_may_lose_history)
         if drop:
             work.drop(connection, allowed_without_export=folder is None)
-    return DetachPlan(find_part(list_parts(store), name), steps, manifest)
+    return DetachOutcome(find_part(list_parts(store), name), steps, manifest)
 
 
 def _steps(part: Partition, folder: str | Path | None, *, drop: bool) -> Iterator[str]:
@@ -206,10 +206,12 @@ class _Detach:
         """Open a connection in AUTOCOMMIT, without timeouts, while no migration runs."""
         options = {"isolation_level": "AUTOCOMMIT", "stream_results": False}
         schema = self._store.core.dialect.schema
-        with self._store.engine.connect().execution_options(**options) as connection:
-            with deploy_lock(connection, schema=schema, wait_seconds=self._wait_seconds):
-                with set_aside(connection, no_timeouts()):
-                    yield connection
+        with (
+            self._store.engine.connect().execution_options(**options) as connection,
+            deploy_lock(connection, schema=schema, wait_seconds=self._wait_seconds),
+            set_aside(connection, no_timeouts()),
+        ):
+            yield connection
 
     def check(self, *, streams_may_lose_history: bool) -> None:
         """Check that the part can be detached.
@@ -261,7 +263,7 @@ class _Detach:
         if part.state is PartState.ATTACHED:
             self.check(streams_may_lose_history=streams_may_lose_history)
             self._report("list")
-            self._list(connection, manifest, location)
+            self._list(manifest, location)
             part = self._now(connection)
         if part.state is PartState.LISTED:
             self._wait_for_transactions(connection)
@@ -272,7 +274,7 @@ class _Detach:
         self._part = replace(part)
         return part
 
-    def _list(self, connection: Connection, manifest: Manifest | None, location: str | None) -> None:
+    def _list(self, manifest: Manifest | None, location: str | None) -> None:
         """Add the row, and refuse older code, in one transaction, which is committed."""
         events, _, _ = ends_of(self._store, self._part)
         if manifest is not None and manifest.events != events:
@@ -298,7 +300,7 @@ class _Detach:
         row nor the events.
         """
         self._report("wait")
-        waiting = {transaction: pid for transaction, pid in connection.execute(_OPEN_TRANSACTIONS)}
+        waiting: dict[str, int] = dict(connection.execute(_OPEN_TRANSACTIONS).tuples())
         while waiting:
             if time.monotonic() >= self._deadline:
                 raise self._locked("waiting for transactions that began before", connection, set(waiting.values()))

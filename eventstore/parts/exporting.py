@@ -116,7 +116,7 @@ def compare_part(
         exported = stored_events(folder, manifest, file)
         for number, (written, stored) in enumerate(zip_longest(exported, _events(store, partition, file.order)), 1):
             if written != stored:
-                position = (written or stored).position  # type: ignore[union-attr]  # one of them is an event
+                position = (written or stored).position
                 problem = (
                     f"differs from the table {partition.name}, or is only in one of both; if events were deleted since "
                     "the export, remove the folder and export again"
@@ -178,9 +178,7 @@ def _events(store: EventStore, partition: Partition, order: str) -> Iterator[Sto
 def _rows(store: EventStore, partition: Partition, order: str) -> Iterator[Row]:
     is_by_position, size = order == "position", store.core.page_size
     statement = page_of_part(partition.name) if is_by_position else page_of_part_by_stream(partition.name)
-    after: dict[str, object] = (
-        {"after_position": 0} if is_by_position else {"after_stream_id": "", "after_version": 0}
-    )
+    after: dict[str, object] = {"after_position": 0} if is_by_position else {"after_stream_id": "", "after_version": 0}
     while True:
         with store.core.execution.statement() as run:
             rows = run(statement, **after, page_size=size)

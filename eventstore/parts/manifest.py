@@ -5,10 +5,12 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 from uuid import UUID
 
 from eventstore.errors import DamagedExport
+
+_Manifest = TypeVar("_Manifest", bound="Manifest")
 
 FORMAT: Final = 1
 """The version of the format of manifests. A manifest of a higher one is refused, because newer code has written it."""
@@ -102,12 +104,12 @@ class Manifest:
         return manifest
 
 
-def _manifest(cls: type[Any], record: dict[str, Any]) -> Any:
+def _manifest(cls: type[_Manifest], record: dict[str, Any]) -> _Manifest:
     files = tuple(PartFile(**file) for file in record.pop("files"))
     if any(Path(file.name).name != file.name for file in files):
         raise ValueError
-    ids = {name: UUID(record.pop(name)) for name in ("first_event_id", "last_event_id")}
-    return cls(**record, **ids, files=files)
+    first_id, last_id = (UUID(record.pop(name)) for name in ("first_event_id", "last_event_id"))
+    return cls(first_event_id=first_id, last_event_id=last_id, files=files, **record)
 
 
 def file_of(path: Path, order: str) -> PartFile:

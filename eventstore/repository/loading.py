@@ -1,20 +1,21 @@
 """How an aggregate is loaded: the snapshot and the first events after it in one round trip, then page by page."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Generic
 
 from eventstore.backends.protocol import Row, Statement
 from eventstore.codecs.exactness import difference
 from eventstore.common.validation import MAX_VERSION
+from eventstore.core.detached import check_forwards, check_stream, take_part
 from eventstore.errors import DecodingError, InvalidInput
 from eventstore.events import TOMBSTONE_ERRORS, RecordedEvent, tombstone_error
 from eventstore.repository.states import State, StateCodec
 from eventstore.rows.mapper import POSITION, VERSION
 from eventstore.statements.aggregates import load_aggregate, version_as_of
 from eventstore.statements.deletion import find_tombstone
-from eventstore.statements.reading import read_forwards
+from eventstore.statements.reading import read_page_forwards
 from eventstore.store import EventStore
 
 _log = logging.getLogger("eventstore.repository")
@@ -91,6 +92,8 @@ class AggregateLoader(Generic[State]):
             ),
             key=lambda row: row[VERSION],
         )
+        tail, part = take_part(rows)
+        rows = list(tail)
         state, snapshot_version = self._initial(), 0
         if rows and rows[0][POSITION] is None:
             snapshot = rows.pop(0)
@@ -102,6 +105,7 @@ class AggregateLoader(Generic[State]):
                     "snapshot of %r at version %d is ignored: %s", stream_id, snapshot[VERSION], error, extra=extra
                 )
                 return *self._replay(stream_id, state, 0, up_to_version), 0
+        check_forwards(stream_id, rows, part, after_version=snapshot_version, up_to_version=up_to_version)
         state = self._evolved(state, rows)
         version = rows[-1][VERSION] if rows else snapshot_version
         if len(rows) == self._store.core.page_size:
@@ -112,6 +116,8 @@ class AggregateLoader(Generic[State]):
         """Return the version that a stream had at a time."""
         with self._store.core.execution.statement() as run:
             rows = run(version_as_of, stream_id=stream_id, as_of=self._store.core.dialect.from_time(as_of))
+            if not rows:
+                check_stream(run, stream_id)
         return int(rows[0][0]) if rows else 0
 
     def refuse_closed(self, stream_id: str) -> None:
@@ -135,7 +141,9 @@ class AggregateLoader(Generic[State]):
         The resulting version is that of the last row, because upcasters may drop the last event.
         """
         while True:
-            rows = self._read(read_forwards, stream_id=stream_id, after_version=version, up_to_version=up_to_version)
+            of_page = {"after_version": version, "up_to_version": up_to_version}
+            rows, part = take_part(self._read(read_page_forwards, stream_id=stream_id, **of_page))
+            check_forwards(stream_id, rows, part, **of_page)
             state = self._evolved(state, rows)
             version = rows[-1][VERSION] if rows else version
             if len(rows) < self._store.core.page_size:
@@ -146,7 +154,7 @@ class AggregateLoader(Generic[State]):
         with self._store.core.execution.statement() as run:
             return list(run(statement, **parameters, page_size=self._store.core.page_size))
 
-    def _evolved(self, state: State, rows: list[Row]) -> State:
+    def _evolved(self, state: State, rows: Sequence[Row]) -> State:
         backend = self._store.core.dialect
         for event in self._store.core.mapper.recorded(rows, backend.to_uuid, backend.to_time):
             if event.event_type in TOMBSTONE_ERRORS:

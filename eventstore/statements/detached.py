@@ -1,24 +1,37 @@
-"""What statements that read events say of the parts of the log that were detached.
+"""What statements that read events say of the parts of the log that were detached (PostgreSQL).
 
 They read the list of these parts themselves, in the snapshot in which they read the events. A part is listed, and all
 older transactions have ended, before it is detached. So a statement sees the events of a part, or that it is listed.
+As long as no part is listed, this reads no page of any table or index.
 
-A listed part is a JSON array: first and last position, name, location, SHA-256. As long as none is listed, no page of
-any table or index is read for it.
+A part is returned as a JSON array: first and last position, name, location, SHA-256.
 """
 
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, ColumnElement, Select, Text, bindparam, exists, literal_column, null, select, union_all
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    CompoundSelect,
+    Select,
+    Text,
+    bindparam,
+    func,
+    literal_column,
+    null,
+    select,
+    union_all,
+)
 from sqlalchemy import cast as cast_to
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.sql import ClauseElement, func
+from sqlalchemy.sql import ClauseElement
 
 from eventstore.tables import Tables
 
 NO_PART: Final = "CAST(NULL AS TEXT)"
+"""In place of `PART_IN_RANGE` for tables that have no list of detached parts."""
 
-PART_AFTER: Final = """(
+PART_IN_RANGE: Final = """(
         SELECT
             CAST(
                 jsonb_build_array(part.first_position, part.last_position, part.name, part.location, part.sha256)
@@ -29,33 +42,76 @@ PART_AFTER: Final = """(
         ORDER BY part.last_position
         LIMIT 1
     )"""
-"""The first part that has events after a position, and up to another one; NULL if there is none."""
+"""The first part that had events after a position, and up to another one; NULL if none had."""
 
 
 def part_at(tables: Tables) -> ClauseElement:
-    """Return (part) of the part that had a position; no row if that was not detached."""
+    """Return (part) of the part that had a position; no row if that position is in no detached part."""
+    if not tables.parts_can_be_detached:
+        return _no_part()
+    parts, position = tables.detached_parts.c, bindparam("position", type_=BigInteger)
+    return select(_as_json(tables)).where(parts.first_position <= position, parts.last_position >= position)
+
+
+def last_part(tables: Tables) -> ClauseElement:
+    """Return (part) of the last part that had events; no row if no part was detached."""
+    if not tables.parts_can_be_detached:
+        return _no_part()
     parts = tables.detached_parts.c
-    position = bindparam("position", type_=BigInteger)
-    return select(_as_json(tables)).where(
-        literal_column("true") if tables.parts_can_be_detached else literal_column("1 = 0"),
-        parts.first_position <= position,
-        parts.last_position >= position,
-    )
+    had_events = parts.events > literal_column("0")
+    return select(_as_json(tables)).where(had_events).order_by(parts.last_position.desc()).limit(literal_column("1"))
 
 
-def part_of_stream(tables: Tables) -> ClauseElement:
-    """Return (part) of the first part that may have events of a stream, with the version of its head as a sixth value.
+def part_of_stream(tables: Tables) -> Select[Any]:
+    """Return (part) of the first part that may have had events of a stream; no row if none had.
 
-    No row if the stream has no events in any part that was detached.
+    The JSON array has the version of the stream as a sixth value.
     """
+    if not tables.parts_can_be_detached:
+        return _no_part()
     parts, streams = tables.detached_parts.c, tables.streams.c
     of_stream = streams.stream_id == bindparam("stream_id")
-    # They are evaluated for rows of es_detached_parts only, so not at all if there are none.
-    born_after = select(streams.after_position).where(of_stream).scalar_subquery()
+    # read for rows of es_detached_parts only, and so not at all if there are none
+    after_position = select(streams.after_position).where(of_stream).scalar_subquery()
     version = select(streams.version).where(of_stream).scalar_subquery()
     return (
         select(_as_json(tables, version))
-        .where(parts.events > literal_column("0"), parts.last_position > born_after)
+        .where(parts.events > literal_column("0"), parts.last_position > after_position)
         .order_by(parts.last_position)
         .limit(literal_column("1"))
     )
+
+
+def with_part_of_stream(tables: Tables, page: Select[Any]) -> "Select[Any] | CompoundSelect[Any]":
+    """Return the rows of a page, in undefined order, after a row with position 0 that has the part of `part_of_stream`.
+
+    That row is left out if there is no such part. The part is in the column of the metadata, and the version is 0.
+    """
+    if not tables.parts_can_be_detached:
+        return page
+    rows, part = page.subquery("page"), part_of_stream(tables).subquery("detached")
+    zero: ColumnElement[Any] = literal_column("0")
+    known: dict[str, ColumnElement[Any]] = {"position": zero, "version": zero, "metadata": part.c.part}
+    return union_all(select(rows), select(*(known.get(each.name, null()).label(each.name) for each in rows.c)))
+
+
+def is_in_part(tables: Tables, position: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Return whether a position is in a part that was detached."""
+    if not tables.parts_can_be_detached:
+        return literal_column("1 = 0")
+    parts = tables.detached_parts.alias("part_of_position").c
+    return (
+        select(literal_column("1").label("one"))
+        .where(parts.first_position <= position, parts.last_position >= position)
+        .exists()
+    )
+
+
+def _as_json(tables: Tables, *more: ColumnElement[Any]) -> ColumnElement[Any]:
+    parts = tables.detached_parts.c
+    columns = (parts.first_position, parts.last_position, parts.name, parts.location, parts.sha256)
+    return cast_to(func.jsonb_build_array(*columns, *more, type_=JSONB()), Text).label("part")
+
+
+def _no_part() -> Select[Any]:
+    return select(cast_to(null(), Text).label("part")).where(literal_column("1 = 0"))

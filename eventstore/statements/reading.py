@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Select, bindparam, func, select
+from sqlalchemy import BigInteger, Select, bindparam, func, literal_column, select
 from sqlalchemy.sql import ClauseElement
 
 from eventstore.statements.columns import event_columns
+from eventstore.statements.detached import with_part_of_stream
 from eventstore.tables import Tables
 
 
@@ -21,14 +22,28 @@ def newest_stored_version(tables: Tables) -> ClauseElement:
     )
 
 
-def read_forwards(tables: Tables) -> ClauseElement:
+def read_forwards(tables: Tables) -> Select[Any]:
     """Return a page of a stream's events with after_version < version <= up_to_version, oldest first."""
     return _read_stream(tables).order_by(tables.events.c.version)
 
 
-def read_backwards(tables: Tables) -> ClauseElement:
+def read_backwards(tables: Tables) -> Select[Any]:
     """Return a page of the same events, newest first."""
     return _read_stream(tables).order_by(tables.events.c.version.desc())
+
+
+def read_page_forwards(tables: Tables) -> ClauseElement:
+    """Return the page of `read_forwards`, after the row that says if older events of the stream may be gone."""
+    page = read_forwards(tables)
+    with_part = with_part_of_stream(tables, page)
+    return page if with_part is page else with_part.order_by(literal_column("version"))
+
+
+def read_page_backwards(tables: Tables) -> ClauseElement:
+    """Return the page of `read_backwards`, before that row."""
+    page = read_backwards(tables)
+    with_part = with_part_of_stream(tables, page)
+    return page if with_part is page else with_part.order_by(literal_column("version").desc())
 
 
 def _read_stream(tables: Tables) -> Select[Any]:

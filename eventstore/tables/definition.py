@@ -105,6 +105,11 @@ class Tables:
         """Whether the database has the columns that say which streams have ended."""
         return bool(self.metadata.info["streams_can_end"])
 
+    @property
+    def parts_can_be_detached(self) -> bool:
+        """Whether the database can have parts of the log that were detached, and lists them."""
+        return bool(self.metadata.info["parts_can_be_detached"])
+
 
 class _Clock(ColumnElement[Any]):
     """The database's clock at this moment, for defaults."""
@@ -171,7 +176,13 @@ def now() -> ColumnElement[Any]:
 
 
 @lru_cache(maxsize=16)  # of schemas; a store keeps its own
-def define_tables(*, schema: str | None = None, position_is_key: bool = False, streams_can_end: bool = True) -> Tables:
+def define_tables(
+    *,
+    schema: str | None = None,
+    position_is_key: bool = False,
+    streams_can_end: bool = True,
+    parts_can_be_detached: bool = True,
+) -> Tables:
     """Return the tables: the same objects for the same arguments, unless many others were asked for in between.
 
     Args:
@@ -179,8 +190,14 @@ def define_tables(*, schema: str | None = None, position_is_key: bool = False, s
         position_is_key: Whether es_events has its primary key on position and a unique key on (stream_id, version), as
             SQLite needs to number rows, instead of the other way round.
         streams_can_end: Whether the database has the columns that say which streams have ended.
+        parts_can_be_detached: Whether the database has the list of the parts of the log that were detached. On SQLite
+            it is always empty, so statements do not read it.
     """
-    metadata = MetaData(schema=check_schema_name(schema), info={"streams_can_end": streams_can_end})
+    info = {
+        "streams_can_end": streams_can_end,
+        "parts_can_be_detached": parts_can_be_detached and not position_is_key,
+    }
+    metadata = MetaData(schema=check_schema_name(schema), info=info)
     return Tables(
         metadata=metadata,
         streams=_streams(metadata),

@@ -74,7 +74,7 @@ from eventstore.statements.postgresql.tag_locks import (
 from eventstore.statements.postgresql.tag_rows import delete_tags, find_tagged_event, insert_tags
 from eventstore.statements.reading import read_forwards
 from eventstore.streams import Expectation
-from eventstore.tables import STREAMS_CAN_END, Tables, define_tables
+from eventstore.tables import PARTS_CAN_BE_DETACHED, STREAMS_CAN_END, Tables, define_tables
 from eventstore.tables.names import ANY_SCHEMA, in_schema
 from eventstore.tokens import PositionToken
 
@@ -101,6 +101,7 @@ class PostgreSQLDialect:
         self._copies = copies
         self.schema = schema
         self._streams_can_end = True  # until a store has read the schema version
+        self._parts_can_be_detached = True
 
     @cached_property
     def tables(self) -> Tables:
@@ -109,11 +110,12 @@ class PostgreSQLDialect:
 
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
         """Return SQL with all parameters in binary, in which arrays are two to three times as fast as in text."""
-        return _in_schema(statement, self.schema, self._streams_can_end)
+        return _in_schema(statement, self.schema, self._streams_can_end, self._parts_can_be_detached)
 
     def suit(self, schema_version: int) -> None:
-        """Remember whether es_streams has the columns that say which streams have ended."""
+        """Remember which columns and tables there are, because older tables need other statements."""
         self._streams_can_end = schema_version >= STREAMS_CAN_END
+        self._parts_can_be_detached = schema_version >= PARTS_CAN_BE_DETACHED
 
     def append_is_one_statement(self, pending: PendingAppend) -> bool:
         """Return whether there are too few events for COPY, and the statement itself leaves out closed streams.
@@ -387,10 +389,13 @@ class PostgreSQLDialect:
             settled_position=settled_position,
             token_position=token_position,
         )
+        # each filter may begin later than the page
+        begins = [max(after_position, filter_.after_position) for filter_ in filters]
+        parameters["after_position"] = min(begins, default=after_position)
         header, *rows = run(statement, **parameters)
-        _, _, table, settled_id, token_id, in_recovery, _, _, _, started_at = header
+        _, part, table, settled_id, token_id, in_recovery, _, _, _, started_at = header
         server = Server(table, started_at, bool(in_recovery))
-        return PageHeader(server, settled_id, None if token_id is None else UUID(token_id)), rows
+        return PageHeader(server, settled_id, None if token_id is None else UUID(token_id), part), rows
 
     def to_uuid(self, value: UUID) -> UUID:
         """Return the id, which psycopg returns as a UUID."""
@@ -416,9 +421,11 @@ def _positions(rows: Sequence[Row]) -> dict[EventKey, int]:
 
 
 @lru_cache(maxsize=1024)  # a few megabytes, for any number of schemas
-def _in_schema(statement: Statement, schema: str | None, streams_can_end: bool) -> tuple[str, dict[str, Any]]:
+def _in_schema(
+    statement: Statement, schema: str | None, streams_can_end: bool, parts_can_be_detached: bool
+) -> tuple[str, dict[str, Any]]:
     """Return a statement's SQL and its constant parameters, for one schema."""
-    sql, constants = _compile(statement, schema is not None, streams_can_end)
+    sql, constants = _compile(statement, schema is not None, streams_can_end, parts_can_be_detached)
     if schema is None:
         return sql, constants
     return in_schema(sql, schema, has_parameters=not _is_copy(sql)), {
@@ -428,9 +435,15 @@ def _in_schema(statement: Statement, schema: str | None, streams_can_end: bool) 
 
 
 @lru_cache(maxsize=512)  # there are fewer statements, but for those with the name of a sequence in them
-def _compile(statement: Statement, in_any_schema: bool, streams_can_end: bool) -> tuple[str, dict[str, Any]]:
+def _compile(
+    statement: Statement, in_any_schema: bool, streams_can_end: bool, parts_can_be_detached: bool
+) -> tuple[str, dict[str, Any]]:
     """Compile a statement, for tables without a schema or in `ANY_SCHEMA`."""
-    tables = define_tables(schema=ANY_SCHEMA if in_any_schema else None, streams_can_end=streams_can_end)
+    tables = define_tables(
+        schema=ANY_SCHEMA if in_any_schema else None,
+        streams_can_end=streams_can_end,
+        parts_can_be_detached=parts_can_be_detached,
+    )
     compiled = statement(tables).compile(dialect=dialect_module.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy's
     constants = {name: value for name, value in compiled.params.items() if value is not None}
     sql = str(compiled)

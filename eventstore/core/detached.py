@@ -1,0 +1,78 @@
+"""Parts of the log that were detached: a read that needs one of them fails, instead of returning less.
+
+The statements say which part a read may need; see `statements.detached`.
+"""
+
+import json
+from collections.abc import Sequence
+
+from eventstore.backends.protocol import Row, Run
+from eventstore.errors import HistoryDetached
+from eventstore.events import TOMBSTONE_ERRORS
+from eventstore.rows.mapper import EVENT_TYPE, METADATA, POSITION, VERSION
+from eventstore.statements.detached import last_part, part_at, part_of_stream
+
+
+def history_detached(part: str, stream_id: str | None = None) -> HistoryDetached:
+    """Return the error for a part in JSON."""
+    first, last, name, location, sha256, *_ = json.loads(part)
+    return HistoryDetached(name, first, last, location=location, sha256=sha256, stream_id=stream_id)
+
+
+def take_part(rows: Sequence[Row], *, backwards: bool = False) -> tuple[Sequence[Row], str | None]:
+    """Return the rows of a page of a stream, and the part, in JSON, that may have had older events of the stream.
+
+    Args:
+        rows: In order of versions, with the row of `with_part_of_stream`, if the page has it.
+        backwards: Whether they are in descending order.
+    """
+    if not rows or rows[-1 if backwards else 0][POSITION] != 0:
+        return rows, None
+    return (rows[:-1], rows[-1][METADATA]) if backwards else (rows[1:], rows[0][METADATA])
+
+
+def check_forwards(
+    stream_id: str, rows: Sequence[Row], part: str | None, *, after_version: int, up_to_version: int
+) -> None:
+    """Check that no event before a page of a stream was detached.
+
+    Args:
+        stream_id: The stream.
+        rows: The page, in ascending order, without the row of the part.
+        part: The part that may have had older events; None if none may.
+        after_version: Exclusive; the page is of the versions after it.
+        up_to_version: Inclusive; the page is of the versions up to it.
+
+    Raises:
+        HistoryDetached: The event that follows `after_version` was detached.
+    """
+    if part is None or after_version >= min(up_to_version, json.loads(part)[5]):
+        return
+    # a tombstone replaces the events before it
+    if not rows or (rows[0][VERSION] != after_version + 1 and rows[0][EVENT_TYPE] not in TOMBSTONE_ERRORS):
+        raise history_detached(part, stream_id)
+
+
+def check_stream(run: Run, stream_id: str) -> None:
+    """Check that no event of a stream was detached.
+
+    Raises:
+        HistoryDetached: Some may have been.
+    """
+    for (part,) in run(part_of_stream, stream_id=stream_id):
+        raise history_detached(part, stream_id)
+
+
+def is_detached(run: Run, position: int) -> bool:
+    """Return whether a position is in a part that was detached."""
+    return bool(run(part_at, position=position))
+
+
+def check_all(run: Run) -> None:
+    """Check that no part was detached.
+
+    Raises:
+        HistoryDetached: One was.
+    """
+    for (part,) in run(last_part):
+        raise history_detached(part)
