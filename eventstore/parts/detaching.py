@@ -300,7 +300,7 @@ class _Detach:
         row nor the events.
         """
         self._report("wait")
-        waiting: dict[str, int] = dict(connection.execute(_OPEN_TRANSACTIONS).tuples())
+        waiting: dict[str, int] = {held: pid for held, pid in connection.execute(_OPEN_TRANSACTIONS)}  # noqa: C416  # rows
         while waiting:
             if time.monotonic() >= self._deadline:
                 raise self._locked("waiting for transactions that began before", connection, set(waiting.values()))
