@@ -33,7 +33,10 @@ ON_POSTGRESQL = {
         "category",
     ),
     "a position that is not numbered": (
-        "ALTER TABLE es_events ALTER position DROP IDENTITY",
+        (
+            "ALTER TABLE es_streams ALTER after_position SET DEFAULT 0;"
+            "ALTER TABLE es_events ALTER position DROP IDENTITY"
+        ),
         "es_events",
         "position",
     ),

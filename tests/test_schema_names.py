@@ -70,9 +70,12 @@ def test_the_printed_sql_makes_a_schema_of_any_name(engine: Engine, name: str) -
 @pytest.mark.parametrize(
     "damage",
     [
-        "ALTER TABLE {}.es_events ALTER position DROP IDENTITY",
-        "ALTER SEQUENCE {}.es_events_position_seq INCREMENT BY 2",
-        "ALTER TABLE {}.snapshots DROP CONSTRAINT snapshots_stream_id_fkey",
+        (
+            "ALTER TABLE {0}.es_streams ALTER after_position SET DEFAULT 0;"
+            "ALTER TABLE {0}.es_events ALTER position DROP IDENTITY"
+        ),
+        "ALTER SEQUENCE {0}.es_events_position_seq INCREMENT BY 2",
+        "ALTER TABLE {0}.snapshots DROP CONSTRAINT snapshots_stream_id_fkey",
     ],
 )
 def test_remedies_in_a_schema_of_any_name_are_right(engine: Engine, name: str, damage: str) -> None:

@@ -200,9 +200,12 @@ def set_default_to_newest_position(table: str, column: str, events: str, setting
                     || 'coalesce(pg_sequence_last_value(' || quote_literal(sequence) || '::regclass), 0)';
                 FOR grantee IN
                     SELECT DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END
-                    FROM pg_class c CROSS JOIN aclexplode(c.relacl) AS a LEFT JOIN pg_roles r ON r.oid = a.grantee
-                    WHERE c.oid = {literal(table)}::regclass AND a.privilege_type = 'INSERT'
-                        AND a.grantee <> c.relowner AND (a.grantee = 0 OR r.oid IS NOT NULL)
+                    FROM (
+                        SELECT relowner, relacl FROM pg_class WHERE oid = {literal(table)}::regclass
+                        UNION ALL SELECT NULL, attacl FROM pg_attribute WHERE attrelid = {literal(table)}::regclass
+                    ) AS acls CROSS JOIN aclexplode(acls.relacl) AS a LEFT JOIN pg_roles r ON r.oid = a.grantee
+                    WHERE a.privilege_type = 'INSERT' AND a.grantee IS DISTINCT FROM acls.relowner
+                        AND (a.grantee = 0 OR r.oid IS NOT NULL)
                 LOOP
                     EXECUTE 'GRANT SELECT ON SEQUENCE ' || sequence || ' TO ' || grantee;
                 END LOOP;
