@@ -1,5 +1,7 @@
 """The check that the schema in the database fits this code."""
 
+import math
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -33,6 +35,11 @@ REQUIRED_BY_TAGS: Final = EVENTS_HAVE_TAGS
 REQUIRED_BY_PARTS: Final = PARTS_CAN_BE_DETACHED
 """The oldest schema in which parts of the log can be detached."""
 
+LOOK_AGAIN_SECONDS: Final = 5.0
+"""How long a store uses tables in which no part can be detached before it looks whether they were migrated.
+
+After that, reads must look for detached parts, so the first part is detached later than that."""
+
 
 def check_version(
     version: int, breaking_version: int, required: int = REQUIRED_VERSION, place: TablesPlace | None = None
@@ -56,15 +63,15 @@ def check_version(
 
 
 class SchemaGate:
-    """Checks the schema once, with one SELECT at the first use, and remembers that it fits.
+    """Checks the schema with one SELECT at the first use, and remembers that it fits.
 
     Args:
         required: The oldest version that this code works with.
-        suit: Called once with the version in the database, and not again when the tables are migrated.
+        suit: Called with the version in the database: once, or again and again while it is that of older tables.
         check_server: Called if the tables may be distributed over several servers; see `Dialect.check_server`.
 
     Attributes:
-        fits: Whether the schema is known to fit.
+        fits: Whether the schema is known to fit. While it is False, call the gate before each use.
     """
 
     def __init__(
@@ -78,6 +85,7 @@ class SchemaGate:
         self._suit = suit
         self._check_server = check_server
         self.fits = False
+        self._look_again_at = -math.inf
 
     def __call__(self, run: Run) -> None:
         """Check the schema, unless that was done.
@@ -87,7 +95,7 @@ class SchemaGate:
             SchemaError: The tables don't fit this code.
             UnsuitableServer: They are distributed over several servers, so that events could be missed.
         """
-        if self.fits:
+        if self.fits or time.monotonic() < self._look_again_at:
             return
         rows = run(schema_version)
         if not rows:
@@ -98,7 +106,8 @@ class SchemaGate:
             self._check_server(run)
         if self._suit is not None:
             self._suit(version)
-        self.fits = True
+        self._look_again_at = time.monotonic() + LOOK_AGAIN_SECONDS
+        self.fits = self._suit is None or version >= REQUIRED_BY_PARTS
 
 
 def create_schema(engine: Engine, tables: Tables) -> None:

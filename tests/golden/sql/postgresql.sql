@@ -50,22 +50,72 @@ SELECT
     tail.recorded_at
 FROM (
     SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
-        AND es_events.version > coalesce((SELECT snapshot.version FROM snapshot), 0)
-        AND es_events.version <= %(up_to_version)b::BIGINT
-    ORDER BY es_events.version
-    LIMIT (SELECT %(page_size)b::BIGINT AS page_size)
+        page.position AS position,
+        page.stream_id AS stream_id,
+        page.version AS version,
+        page.event_id AS event_id,
+        page.event_type AS event_type,
+        page.schema_version AS schema_version,
+        page.codec AS codec,
+        page.data AS data,
+        page.metadata AS metadata,
+        page.recorded_at AS recorded_at
+    FROM (
+        SELECT
+            es_events.position AS position,
+            es_events.stream_id AS stream_id,
+            es_events.version AS version,
+            es_events.event_id AS event_id,
+            es_events.event_type AS event_type,
+            es_events.schema_version AS schema_version,
+            es_events.codec AS codec,
+            es_events.data AS data,
+            CAST(es_events.metadata AS TEXT) AS metadata,
+            es_events.recorded_at AS recorded_at
+        FROM es_events
+        WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
+            AND es_events.version > coalesce((SELECT snapshot.version FROM snapshot), 0)
+            AND es_events.version <= %(up_to_version)b::BIGINT
+        ORDER BY es_events.version
+        LIMIT (SELECT %(page_size)b::BIGINT AS page_size)
+    ) AS page
+    UNION ALL
+    SELECT
+        0 AS position,
+        NULL AS stream_id,
+        0 AS version,
+        NULL AS event_id,
+        NULL AS event_type,
+        NULL AS schema_version,
+        NULL AS codec,
+        NULL AS data,
+        detached.part AS metadata,
+        NULL AS recorded_at
+    FROM (
+        SELECT CAST(
+            jsonb_build_array(
+                es_detached_parts.first_position,
+                es_detached_parts.last_position,
+                es_detached_parts.name,
+                es_detached_parts.location,
+                es_detached_parts.sha256,
+                (
+                    SELECT es_streams.version
+                    FROM es_streams
+                    WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C"
+                )
+            ) AS TEXT
+        ) AS part
+        FROM es_detached_parts
+        WHERE es_detached_parts.events > 0
+            AND es_detached_parts.last_position > (
+                SELECT es_streams.after_position
+                FROM es_streams
+                WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C"
+            )
+        ORDER BY es_detached_parts.last_position
+        LIMIT 1
+    ) AS detached
 ) AS tail;
 
 -- aggregates.snapshot_versions
@@ -136,6 +186,60 @@ WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C";
 UPDATE es_streams
 SET deleted_version=es_streams.version
 WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C";
+
+-- detached.last_part
+SELECT CAST(
+    jsonb_build_array(
+        es_detached_parts.first_position,
+        es_detached_parts.last_position,
+        es_detached_parts.name,
+        es_detached_parts.location,
+        es_detached_parts.sha256
+    ) AS TEXT
+) AS part
+FROM es_detached_parts
+WHERE es_detached_parts.events > 0
+ORDER BY es_detached_parts.last_position DESC
+LIMIT 1;
+
+-- detached.part_at
+SELECT CAST(
+    jsonb_build_array(
+        es_detached_parts.first_position,
+        es_detached_parts.last_position,
+        es_detached_parts.name,
+        es_detached_parts.location,
+        es_detached_parts.sha256
+    ) AS TEXT
+) AS part
+FROM es_detached_parts
+WHERE es_detached_parts.first_position <= %(position)b::BIGINT
+    AND es_detached_parts.last_position >= %(position)b::BIGINT;
+
+-- detached.part_of_stream
+SELECT CAST(
+    jsonb_build_array(
+        es_detached_parts.first_position,
+        es_detached_parts.last_position,
+        es_detached_parts.name,
+        es_detached_parts.location,
+        es_detached_parts.sha256,
+        (
+            SELECT es_streams.version
+            FROM es_streams
+            WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C"
+        )
+    ) AS TEXT
+) AS part
+FROM es_detached_parts
+WHERE es_detached_parts.events > 0
+    AND es_detached_parts.last_position > (
+        SELECT es_streams.after_position
+        FROM es_streams
+        WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C"
+    )
+ORDER BY es_detached_parts.last_position
+LIMIT 1;
 
 -- event_types.event_type_spans
 WITH RECURSIVE present(event_type) AS (
@@ -449,6 +553,47 @@ WHERE es_streams.version >= %(min_version)b::BIGINT
     AND es_streams.stream_id >= %(category)b::TEXT
     AND es_streams.stream_id < (%(category)b::TEXT || '.')
     AND es_streams.category = %(category)b::TEXT;
+
+-- parts.ends_of_part('es_events_1')
+SELECT
+    count(*) AS events,
+    min(event.position) AS first_position,
+    max(event.position) AS last_position
+FROM es_events_1 AS event;
+
+-- parts.page_of_part('es_events_1')
+SELECT
+    event.position,
+    event.stream_id,
+    event.version,
+    event.event_id,
+    event.event_type,
+    event.schema_version,
+    event.codec,
+    event.data,
+    CAST(event.metadata AS TEXT) AS metadata,
+    event.recorded_at
+FROM es_events_1 AS event
+WHERE event.position > %(after_position)b::BIGINT
+ORDER BY event.position
+LIMIT %(page_size)b::BIGINT;
+
+-- parts.page_of_part_by_stream('es_events_1')
+SELECT
+    event.position,
+    event.stream_id,
+    event.version,
+    event.event_id,
+    event.event_type,
+    event.schema_version,
+    event.codec,
+    event.data,
+    CAST(event.metadata AS TEXT) AS metadata,
+    event.recorded_at
+FROM es_events_1 AS event
+WHERE (event.stream_id, event.version) > (%(after_stream_id)b::TEXT, %(after_version)b::BIGINT)
+ORDER BY event.stream_id, event.version
+LIMIT %(page_size)b::BIGINT;
 
 -- postgresql.append.append(Expectation.NEW)
 WITH
@@ -2008,9 +2153,9 @@ FROM pg_catalog.pg_settings
 WHERE pg_catalog.pg_settings.name = any(%(names)b::TEXT[]);
 
 -- postgresql.diagnosis.table_upkeep
--- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_event_tags = 'es_event_tags', name_of_es_schema =
---   'es_schema', name_of_es_streams = 'es_streams', name_of_es_dead_letters = 'es_dead_letters', name_of_es_events =
---   'es_events', name_of_snapshots = 'snapshots'
+-- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_detached_parts = 'es_detached_parts',
+--   name_of_es_event_tags = 'es_event_tags', name_of_es_schema = 'es_schema', name_of_es_streams = 'es_streams',
+--   name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots = 'snapshots'
 SELECT
     CAST(pg_catalog.pg_class.relname AS TEXT) AS relname,
     array_to_string(pg_catalog.pg_class.reloptions, ',') AS settings,
@@ -2019,6 +2164,7 @@ SELECT
 FROM pg_catalog.pg_class
 WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_checkpoints)b::TEXT),
+    to_regclass(%(name_of_es_detached_parts)b::TEXT),
     to_regclass(%(name_of_es_event_tags)b::TEXT),
     to_regclass(%(name_of_es_schema)b::TEXT),
     to_regclass(%(name_of_es_streams)b::TEXT),
@@ -2294,7 +2440,19 @@ SELECT setval(
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
+    (
+        SELECT CAST(
+            jsonb_build_array(
+                part.first_position, part.last_position, part.name, part.location, part.sha256
+            ) AS TEXT
+        ) AS part
+        FROM es_detached_parts AS part
+        WHERE part.events > 0
+            AND part.last_position > %(after_position)b::BIGINT
+            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
+        ORDER BY part.last_position
+        LIMIT 1
+    ) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -2338,7 +2496,19 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
+    (
+        SELECT CAST(
+            jsonb_build_array(
+                part.first_position, part.last_position, part.name, part.location, part.sha256
+            ) AS TEXT
+        ) AS part
+        FROM es_detached_parts AS part
+        WHERE part.events > 0
+            AND part.last_position > %(after_position)b::BIGINT
+            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
+        ORDER BY part.last_position
+        LIMIT 1
+    ) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -2382,7 +2552,19 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
+    (
+        SELECT CAST(
+            jsonb_build_array(
+                part.first_position, part.last_position, part.name, part.location, part.sha256
+            ) AS TEXT
+        ) AS part
+        FROM es_detached_parts AS part
+        WHERE part.events > 0
+            AND part.last_position > %(after_position)b::BIGINT
+            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
+        ORDER BY part.last_position
+        LIMIT 1
+    ) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -2446,7 +2628,19 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
+    (
+        SELECT CAST(
+            jsonb_build_array(
+                part.first_position, part.last_position, part.name, part.location, part.sha256
+            ) AS TEXT
+        ) AS part
+        FROM es_detached_parts AS part
+        WHERE part.events > 0
+            AND part.last_position > %(after_position)b::BIGINT
+            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
+        ORDER BY part.last_position
+        LIMIT 1
+    ) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -2555,7 +2749,19 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
+    (
+        SELECT CAST(
+            jsonb_build_array(
+                part.first_position, part.last_position, part.name, part.location, part.sha256
+            ) AS TEXT
+        ) AS part
+        FROM es_detached_parts AS part
+        WHERE part.events > 0
+            AND part.last_position > %(after_position)b::BIGINT
+            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
+        ORDER BY part.last_position
+        LIMIT 1
+    ) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -2625,7 +2831,19 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
+    (
+        SELECT CAST(
+            jsonb_build_array(
+                part.first_position, part.last_position, part.name, part.location, part.sha256
+            ) AS TEXT
+        ) AS part
+        FROM es_detached_parts AS part
+        WHERE part.events > 0
+            AND part.last_position > %(after_position)b::BIGINT
+            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
+        ORDER BY part.last_position
+        LIMIT 1
+    ) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -2695,7 +2913,19 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
+    (
+        SELECT CAST(
+            jsonb_build_array(
+                part.first_position, part.last_position, part.name, part.location, part.sha256
+            ) AS TEXT
+        ) AS part
+        FROM es_detached_parts AS part
+        WHERE part.events > 0
+            AND part.last_position > %(after_position)b::BIGINT
+            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
+        ORDER BY part.last_position
+        LIMIT 1
+    ) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -2805,7 +3035,19 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
+    (
+        SELECT CAST(
+            jsonb_build_array(
+                part.first_position, part.last_position, part.name, part.location, part.sha256
+            ) AS TEXT
+        ) AS part
+        FROM es_detached_parts AS part
+        WHERE part.events > 0
+            AND part.last_position > %(after_position)b::BIGINT
+            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
+        ORDER BY part.last_position
+        LIMIT 1
+    ) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -2915,7 +3157,19 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
+    (
+        SELECT CAST(
+            jsonb_build_array(
+                part.first_position, part.last_position, part.name, part.location, part.sha256
+            ) AS TEXT
+        ) AS part
+        FROM es_detached_parts AS part
+        WHERE part.events > 0
+            AND part.last_position > %(after_position)b::BIGINT
+            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
+        ORDER BY part.last_position
+        LIMIT 1
+    ) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -2986,7 +3240,19 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
+    (
+        SELECT CAST(
+            jsonb_build_array(
+                part.first_position, part.last_position, part.name, part.location, part.sha256
+            ) AS TEXT
+        ) AS part
+        FROM es_detached_parts AS part
+        WHERE part.events > 0
+            AND part.last_position > %(after_position)b::BIGINT
+            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
+        ORDER BY part.last_position
+        LIMIT 1
+    ) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -3097,7 +3363,19 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
+    (
+        SELECT CAST(
+            jsonb_build_array(
+                part.first_position, part.last_position, part.name, part.location, part.sha256
+            ) AS TEXT
+        ) AS part
+        FROM es_detached_parts AS part
+        WHERE part.events > 0
+            AND part.last_position > %(after_position)b::BIGINT
+            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
+        ORDER BY part.last_position
+        LIMIT 1
+    ) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -3233,7 +3511,19 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
+    (
+        SELECT CAST(
+            jsonb_build_array(
+                part.first_position, part.last_position, part.name, part.location, part.sha256
+            ) AS TEXT
+        ) AS part
+        FROM es_detached_parts AS part
+        WHERE part.events > 0
+            AND part.last_position > %(after_position)b::BIGINT
+            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
+        ORDER BY part.last_position
+        LIMIT 1
+    ) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -3329,7 +3619,19 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
+    (
+        SELECT CAST(
+            jsonb_build_array(
+                part.first_position, part.last_position, part.name, part.location, part.sha256
+            ) AS TEXT
+        ) AS part
+        FROM es_detached_parts AS part
+        WHERE part.events > 0
+            AND part.last_position > %(after_position)b::BIGINT
+            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
+        ORDER BY part.last_position
+        LIMIT 1
+    ) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -3426,7 +3728,19 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
+    (
+        SELECT CAST(
+            jsonb_build_array(
+                part.first_position, part.last_position, part.name, part.location, part.sha256
+            ) AS TEXT
+        ) AS part
+        FROM es_detached_parts AS part
+        WHERE part.events > 0
+            AND part.last_position > %(after_position)b::BIGINT
+            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
+        ORDER BY part.last_position
+        LIMIT 1
+    ) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -3530,7 +3844,19 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
+    (
+        SELECT CAST(
+            jsonb_build_array(
+                part.first_position, part.last_position, part.name, part.location, part.sha256
+            ) AS TEXT
+        ) AS part
+        FROM es_detached_parts AS part
+        WHERE part.events > 0
+            AND part.last_position > %(after_position)b::BIGINT
+            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
+        ORDER BY part.last_position
+        LIMIT 1
+    ) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -3594,7 +3920,19 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
+    (
+        SELECT CAST(
+            jsonb_build_array(
+                part.first_position, part.last_position, part.name, part.location, part.sha256
+            ) AS TEXT
+        ) AS part
+        FROM es_detached_parts AS part
+        WHERE part.events > 0
+            AND part.last_position > %(after_position)b::BIGINT
+            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
+        ORDER BY part.last_position
+        LIMIT 1
+    ) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -3740,7 +4078,19 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
+    (
+        SELECT CAST(
+            jsonb_build_array(
+                part.first_position, part.last_position, part.name, part.location, part.sha256
+            ) AS TEXT
+        ) AS part
+        FROM es_detached_parts AS part
+        WHERE part.events > 0
+            AND part.last_position > %(after_position)b::BIGINT
+            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
+        ORDER BY part.last_position
+        LIMIT 1
+    ) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -3810,7 +4160,19 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
+    (
+        SELECT CAST(
+            jsonb_build_array(
+                part.first_position, part.last_position, part.name, part.location, part.sha256
+            ) AS TEXT
+        ) AS part
+        FROM es_detached_parts AS part
+        WHERE part.events > 0
+            AND part.last_position > %(after_position)b::BIGINT
+            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
+        ORDER BY part.last_position
+        LIMIT 1
+    ) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -3880,7 +4242,19 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
+    (
+        SELECT CAST(
+            jsonb_build_array(
+                part.first_position, part.last_position, part.name, part.location, part.sha256
+            ) AS TEXT
+        ) AS part
+        FROM es_detached_parts AS part
+        WHERE part.events > 0
+            AND part.last_position > %(after_position)b::BIGINT
+            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
+        ORDER BY part.last_position
+        LIMIT 1
+    ) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -4027,7 +4401,19 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
+    (
+        SELECT CAST(
+            jsonb_build_array(
+                part.first_position, part.last_position, part.name, part.location, part.sha256
+            ) AS TEXT
+        ) AS part
+        FROM es_detached_parts AS part
+        WHERE part.events > 0
+            AND part.last_position > %(after_position)b::BIGINT
+            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
+        ORDER BY part.last_position
+        LIMIT 1
+    ) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -4174,7 +4560,19 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
+    (
+        SELECT CAST(
+            jsonb_build_array(
+                part.first_position, part.last_position, part.name, part.location, part.sha256
+            ) AS TEXT
+        ) AS part
+        FROM es_detached_parts AS part
+        WHERE part.events > 0
+            AND part.last_position > %(after_position)b::BIGINT
+            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
+        ORDER BY part.last_position
+        LIMIT 1
+    ) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -4245,7 +4643,19 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
+    (
+        SELECT CAST(
+            jsonb_build_array(
+                part.first_position, part.last_position, part.name, part.location, part.sha256
+            ) AS TEXT
+        ) AS part
+        FROM es_detached_parts AS part
+        WHERE part.events > 0
+            AND part.last_position > %(after_position)b::BIGINT
+            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
+        ORDER BY part.last_position
+        LIMIT 1
+    ) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -4393,7 +4803,19 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
+    (
+        SELECT CAST(
+            jsonb_build_array(
+                part.first_position, part.last_position, part.name, part.location, part.sha256
+            ) AS TEXT
+        ) AS part
+        FROM es_detached_parts AS part
+        WHERE part.events > 0
+            AND part.last_position > %(after_position)b::BIGINT
+            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
+        ORDER BY part.last_position
+        LIMIT 1
+    ) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -4566,7 +4988,19 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
+    (
+        SELECT CAST(
+            jsonb_build_array(
+                part.first_position, part.last_position, part.name, part.location, part.sha256
+            ) AS TEXT
+        ) AS part
+        FROM es_detached_parts AS part
+        WHERE part.events > 0
+            AND part.last_position > %(after_position)b::BIGINT
+            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
+        ORDER BY part.last_position
+        LIMIT 1
+    ) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -4662,7 +5096,19 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
+    (
+        SELECT CAST(
+            jsonb_build_array(
+                part.first_position, part.last_position, part.name, part.location, part.sha256
+            ) AS TEXT
+        ) AS part
+        FROM es_detached_parts AS part
+        WHERE part.events > 0
+            AND part.last_position > %(after_position)b::BIGINT
+            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
+        ORDER BY part.last_position
+        LIMIT 1
+    ) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -4759,7 +5205,19 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
+    (
+        SELECT CAST(
+            jsonb_build_array(
+                part.first_position, part.last_position, part.name, part.location, part.sha256
+            ) AS TEXT
+        ) AS part
+        FROM es_detached_parts AS part
+        WHERE part.events > 0
+            AND part.last_position > %(after_position)b::BIGINT
+            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
+        ORDER BY part.last_position
+        LIMIT 1
+    ) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -4897,9 +5355,9 @@ WHERE pg_locks.locktype = 'relation'
 SELECT pg_database_size(current_database()) AS bytes;
 
 -- postgresql.statistics.estimated_rows
--- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_event_tags = 'es_event_tags', name_of_es_schema =
---   'es_schema', name_of_es_streams = 'es_streams', name_of_es_dead_letters = 'es_dead_letters', name_of_es_events =
---   'es_events', name_of_snapshots = 'snapshots'
+-- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_detached_parts = 'es_detached_parts',
+--   name_of_es_event_tags = 'es_event_tags', name_of_es_schema = 'es_schema', name_of_es_streams = 'es_streams',
+--   name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots = 'snapshots'
 SELECT
     CAST(pg_catalog.pg_class.relname AS TEXT) AS relname,
     CAST(
@@ -4916,6 +5374,7 @@ SELECT
 FROM pg_catalog.pg_class
 WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_checkpoints)b::TEXT),
+    to_regclass(%(name_of_es_detached_parts)b::TEXT),
     to_regclass(%(name_of_es_event_tags)b::TEXT),
     to_regclass(%(name_of_es_schema)b::TEXT),
     to_regclass(%(name_of_es_streams)b::TEXT),
@@ -4925,9 +5384,9 @@ WHERE pg_catalog.pg_class.oid IN (
 );
 
 -- postgresql.statistics.sizes
--- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_event_tags = 'es_event_tags', name_of_es_schema =
---   'es_schema', name_of_es_streams = 'es_streams', name_of_es_dead_letters = 'es_dead_letters', name_of_es_events =
---   'es_events', name_of_snapshots = 'snapshots'
+-- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_detached_parts = 'es_detached_parts',
+--   name_of_es_event_tags = 'es_event_tags', name_of_es_schema = 'es_schema', name_of_es_streams = 'es_streams',
+--   name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots = 'snapshots'
 SELECT
     CAST(pg_catalog.pg_class.relname AS TEXT) AS "table",
     CAST(NULL AS TEXT) AS index,
@@ -4935,6 +5394,7 @@ SELECT
 FROM pg_catalog.pg_class
 WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_checkpoints)b::TEXT),
+    to_regclass(%(name_of_es_detached_parts)b::TEXT),
     to_regclass(%(name_of_es_event_tags)b::TEXT),
     to_regclass(%(name_of_es_schema)b::TEXT),
     to_regclass(%(name_of_es_streams)b::TEXT),
@@ -4952,6 +5412,7 @@ JOIN pg_catalog.pg_index ON pg_catalog.pg_index.indrelid = pg_catalog.pg_class.o
 JOIN pg_catalog.pg_class AS index_class ON index_class.oid = pg_catalog.pg_index.indexrelid
 WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_checkpoints)b::TEXT),
+    to_regclass(%(name_of_es_detached_parts)b::TEXT),
     to_regclass(%(name_of_es_event_tags)b::TEXT),
     to_regclass(%(name_of_es_schema)b::TEXT),
     to_regclass(%(name_of_es_streams)b::TEXT),
@@ -5279,6 +5740,14 @@ SELECT
                             AND tombstone.event_type IN ('$stream-deleted', '$stream-archived')
                     )
                 )
+                OR (
+                    EXISTS (
+                        SELECT 1 AS one
+                        FROM es_detached_parts AS part_of_position
+                        WHERE part_of_position.first_position <= es_checkpoints.event_position
+                            AND part_of_position.last_position >= es_checkpoints.event_position
+                    )
+                )
         )
         END AS has_log_gone_back
 FROM es_checkpoints
@@ -5433,6 +5902,14 @@ SELECT
                             AND tombstone.event_type IN ('$stream-deleted', '$stream-archived')
                     )
                 )
+                OR (
+                    EXISTS (
+                        SELECT 1 AS one
+                        FROM es_detached_parts AS part_of_position
+                        WHERE part_of_position.first_position <= es_checkpoints.event_position
+                            AND part_of_position.last_position >= es_checkpoints.event_position
+                    )
+                )
         )
         END AS has_log_gone_back
 FROM es_checkpoints
@@ -5484,25 +5961,6 @@ SELECT max(es_events.version) AS version
 FROM es_events
 WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C";
 
--- reading.read_backwards
-SELECT
-    es_events.position,
-    es_events.stream_id,
-    es_events.version,
-    es_events.event_id,
-    es_events.event_type,
-    es_events.schema_version,
-    es_events.codec,
-    es_events.data,
-    CAST(es_events.metadata AS TEXT) AS metadata,
-    es_events.recorded_at
-FROM es_events
-WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
-    AND es_events.version > %(after_version)b::BIGINT
-    AND es_events.version <= %(up_to_version)b::BIGINT
-ORDER BY es_events.version DESC
-LIMIT %(page_size)b::BIGINT;
-
 -- reading.read_forwards
 SELECT
     es_events.position,
@@ -5521,6 +5979,146 @@ WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
     AND es_events.version <= %(up_to_version)b::BIGINT
 ORDER BY es_events.version
 LIMIT %(page_size)b::BIGINT;
+
+-- reading.read_page_backwards
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
+        AND es_events.version > %(after_version)b::BIGINT
+        AND es_events.version <= %(up_to_version)b::BIGINT
+    ORDER BY es_events.version DESC
+    LIMIT %(page_size)b::BIGINT
+) AS page
+UNION ALL
+SELECT
+    0 AS position,
+    NULL AS stream_id,
+    0 AS version,
+    NULL AS event_id,
+    NULL AS event_type,
+    NULL AS schema_version,
+    NULL AS codec,
+    NULL AS data,
+    detached.part AS metadata,
+    NULL AS recorded_at
+FROM (
+    SELECT CAST(
+        jsonb_build_array(
+            es_detached_parts.first_position,
+            es_detached_parts.last_position,
+            es_detached_parts.name,
+            es_detached_parts.location,
+            es_detached_parts.sha256,
+            (
+                SELECT es_streams.version
+                FROM es_streams
+                WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C"
+            )
+        ) AS TEXT
+    ) AS part
+    FROM es_detached_parts
+    WHERE es_detached_parts.events > 0
+        AND es_detached_parts.last_position > (
+            SELECT es_streams.after_position
+            FROM es_streams
+            WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C"
+        )
+    ORDER BY es_detached_parts.last_position
+    LIMIT 1
+) AS detached
+ORDER BY version DESC;
+
+-- reading.read_page_forwards
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
+        AND es_events.version > %(after_version)b::BIGINT
+        AND es_events.version <= %(up_to_version)b::BIGINT
+    ORDER BY es_events.version
+    LIMIT %(page_size)b::BIGINT
+) AS page
+UNION ALL
+SELECT
+    0 AS position,
+    NULL AS stream_id,
+    0 AS version,
+    NULL AS event_id,
+    NULL AS event_type,
+    NULL AS schema_version,
+    NULL AS codec,
+    NULL AS data,
+    detached.part AS metadata,
+    NULL AS recorded_at
+FROM (
+    SELECT CAST(
+        jsonb_build_array(
+            es_detached_parts.first_position,
+            es_detached_parts.last_position,
+            es_detached_parts.name,
+            es_detached_parts.location,
+            es_detached_parts.sha256,
+            (
+                SELECT es_streams.version
+                FROM es_streams
+                WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C"
+            )
+        ) AS TEXT
+    ) AS part
+    FROM es_detached_parts
+    WHERE es_detached_parts.events > 0
+        AND es_detached_parts.last_position > (
+            SELECT es_streams.after_position
+            FROM es_streams
+            WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C"
+        )
+    ORDER BY es_detached_parts.last_position
+    LIMIT 1
+) AS detached
+ORDER BY version;
 
 -- reading.stream_version
 SELECT es_streams.version
@@ -5664,6 +6262,9 @@ SELECT count(*) AS rows FROM es_dead_letters;
 
 -- statistics.count_rows('tags')
 SELECT count(*) AS rows FROM es_event_tags;
+
+-- statistics.count_rows('detached_parts')
+SELECT count(*) AS rows FROM es_detached_parts;
 
 -- statistics.events_by_category_and_type
 SELECT es_events.category, es_events.event_type, count(*) AS events
@@ -5822,6 +6423,14 @@ WHERE CASE
                     WHERE tombstone.stream_id = es_checkpoints.event_stream_id
                         AND tombstone.version > es_checkpoints.event_version
                         AND tombstone.event_type IN ('$stream-deleted', '$stream-archived')
+                )
+            )
+            OR (
+                EXISTS (
+                    SELECT 1 AS one
+                    FROM es_detached_parts AS part_of_position
+                    WHERE part_of_position.first_position <= es_checkpoints.event_position
+                        AND part_of_position.last_position >= es_checkpoints.event_position
                 )
             )
     )
@@ -6126,6 +6735,87 @@ RELEASE SAVEPOINT eventstore;
 
 -- core/execution.py: JoinedTransaction.transaction
 ROLLBACK TO SAVEPOINT eventstore;
+
+-- parts/detaching.py
+SELECT name, position
+FROM {checkpoints}
+WHERE position < :last_position
+ORDER BY name
+LIMIT :at_most;
+
+-- parts/detaching.py
+SELECT projection, position
+FROM {dead_letters}
+WHERE status = 'pending' AND position BETWEEN :first_position AND :last_position
+ORDER BY position, projection
+LIMIT :at_most;
+
+-- parts/detaching.py
+SELECT DISTINCT event.stream_id
+FROM {part} AS event
+JOIN {streams} AS head ON head.stream_id = event.stream_id
+WHERE head.deleted_version IS NULL AND head.archived_version IS NULL
+LIMIT :at_most;
+
+-- parts/detaching.py
+INSERT INTO {detached_parts} (first_position, last_position, events, name, location, sha256)
+VALUES (:first_position, :last_position, :events, :name, :location, :sha256);
+
+-- parts/detaching.py
+UPDATE {schema_table} SET breaking_version = :version WHERE breaking_version < :version;
+
+-- parts/detaching.py
+SELECT held.virtualtransaction, held.pid
+FROM pg_locks AS held
+JOIN pg_stat_activity AS session ON session.pid = held.pid
+WHERE held.locktype = 'virtualxid'
+    AND held.mode = 'ExclusiveLock'
+    AND held.granted
+    AND held.pid <> pg_backend_pid()
+    AND session.datid = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND session.usesysid IS NOT NULL
+    AND session.usesysid <> 0;
+
+-- parts/detaching.py
+SELECT 1 FROM pg_partitioned_table WHERE partrelid = to_regclass(:events) AND partdefid <> 0;
+
+-- parts/detaching.py: _Detach._detach.attempt
+ALTER TABLE {…} DETACH PARTITION {…} {…};
+
+-- parts/detaching.py: _Detach._execute
+SELECT set_config('lock_timeout', :value, false);
+
+-- parts/detaching.py: _Detach._list
+SET LOCAL synchronous_commit = on;
+
+-- parts/detaching.py: _Detach.drop.attempt
+DROP TABLE {…};
+
+-- parts/partition.py
+SELECT
+    leaf.relname,
+    CAST((regexp_match(pg_get_expr(leaf.relpartbound, leaf.oid), 'FROM .''?(\d+)'))[1] AS bigint) AS first_position,
+    CAST((regexp_match(pg_get_expr(leaf.relpartbound, leaf.oid), 'TO .''?(\d+)'))[1] AS bigint) AS end_position,
+    inherits.inhdetachpending
+FROM pg_inherits AS inherits
+JOIN pg_class AS leaf ON leaf.oid = inherits.inhrelid
+WHERE inherits.inhparent = to_regclass(:events)
+ORDER BY 3, 1;
+
+-- parts/partition.py
+SELECT
+    part.name,
+    part.first_position,
+    part.last_position,
+    part.events,
+    part.location,
+    part.sha256,
+    to_regclass(:schema || quote_ident(part.name)) IS NOT NULL
+FROM {detached_parts} AS part
+ORDER BY part.first_position;
+
+-- tables/after_position.py: start_streams_at_newest_position
+ALTER TABLE {…} ALTER COLUMN after_position SET DEFAULT;
 
 -- views/applying.py: EventViews._drop
 DROP VIEW {…};
