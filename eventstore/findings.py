@@ -52,6 +52,9 @@ class FindingKind(Enum):
     SCHEMA_VERSION_UNKNOWN = "schema-version-unknown"
     """Events are stored with a schema version that the event types can't read."""
 
+    EVENTS_HIDDEN = "events-hidden"
+    """A head says that its stream begins later than it does, so reads of a partitioned log miss its first events."""
+
     SNAPSHOT_BEYOND_HEAD = "snapshot-beyond-head"
     """A snapshot has a higher version than the head of its stream."""
 

@@ -30,7 +30,7 @@ from eventstore.backends.protocol import Dialect, Statement
 from eventstore.backends.sqlite.dialect import SQLiteDialect
 from eventstore.statements.columns import APPENDED_COLUMNS, POSITIONED_COLUMNS, STORED_COLUMNS
 from eventstore.streams import Expectation, StreamOrder
-from eventstore.tables import STREAMS_CAN_END, Tables
+from eventstore.tables import STREAMS_CAN_END, Layout, Tables
 from tests.sql_layout import lay_out
 
 FOLDER: Final = Path(__file__).parent / "golden" / "sql"
@@ -49,6 +49,11 @@ _SHOWN_IN_SCHEMA: Final = {
 _SHOWN_ON_OLDER_TABLES: Final = {
     "heads.write_head(Expectation.EXISTING)", "heads.write_head(Expectation.NOTHING)",
     "heads.write_head(Expectation.VERSION)", "deletion.find_tombstone",
+}  # fmt: skip
+
+_SHOWN_ON_PARTITIONED_LOGS: Final = {
+    "reading.read_forwards", "postgresql.read_page.read_matching((('event_types',),))",
+    "postgresql.read_page.read_matching((('stream_ids',),), backwards=True)",
 }  # fmt: skip
 
 
@@ -88,10 +93,14 @@ def sections(database: str) -> list[tuple[str, list[Golden]]]:
         ("written as text", list(written_as_text(database))),
     ]
     older = DATABASES[database]()
-    older.suit(STREAMS_CAN_END - 1)
+    older.suit(Layout.of(STREAMS_CAN_END - 1, is_partitioned=False), 0)
     shown = [each for each in compiled(older, database) if each.name in _SHOWN_ON_OLDER_TABLES]
     found.append((f"on tables before version {STREAMS_CAN_END}", shown))
     if database == "postgresql":
+        partitioned = PostgreSQLDialect()
+        partitioned.suit(Layout(is_partitioned=True), 0)
+        changed = [each for each in compiled(partitioned, database) if each.name in _SHOWN_ON_PARTITIONED_LOGS]
+        found.append(("on a partitioned log", changed))
         in_schema = compiled(PostgreSQLDialect(schema="Shop"), database)
         found.append(('with schema="Shop"', [each for each in in_schema if each.name in _SHOWN_IN_SCHEMA]))
     return found

@@ -17,7 +17,7 @@ from eventstore.backends.waiting import Waiting
 from eventstore.errors import TablesPlace, UnsuitableSetting
 from eventstore.filters import EventFilter
 from eventstore.rows.mapper import PendingAppend, StoredEvent
-from eventstore.tables import Tables
+from eventstore.tables import Layout, Tables
 from eventstore.tokens import PositionToken
 
 Statement = Callable[[Tables], ClauseElement]
@@ -464,8 +464,18 @@ class Dialect(Protocol):
         """The tables, with this database's types and keys. Made at the first use: for most stores there is none."""
         ...
 
-    def suit(self, schema_version: int) -> None:
-        """Choose statements that suit a version of the schema. Called when it is known, before any other statement."""
+    @property
+    def layout(self) -> Layout:
+        """What the tables are like: those of the newest version until it is known."""
+        ...
+
+    def suit(self, layout: Layout, table: int) -> None:
+        """Choose statements that suit the tables. Called when they are known, before any other statement.
+
+        Args:
+            layout: What the tables are like.
+            table: The oid of es_events; 0 on SQLite.
+        """
         ...
 
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
@@ -642,6 +652,19 @@ class Dialect(Protocol):
             PositionCacheEnabled: Each session draws several positions at a time.
             PositionsBehind: The next position comes before the newest event.
             UnloggedEvents: A crash would empty the table and start the sequence again.
+        """
+        ...
+
+    def read_stream_page(self, run: Run, statement: Statement, **parameters: Any) -> tuple[Sequence[Row], str | None]:
+        """Return a page of a stream, and a part of the log that was detached.
+
+        Args:
+            run: Reads the page.
+            statement: One that has the rows of `statements.detached.with_part_of_stream`.
+            parameters: Its parameters.
+
+        Returns:
+            The rows, and the first part that may have had events of the stream, as JSON; None if none has.
         """
         ...
 

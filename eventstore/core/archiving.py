@@ -7,7 +7,7 @@ from eventstore.backends.protocol import Run
 from eventstore.common.validation import check_reason
 from eventstore.core.core import Core
 from eventstore.core.deletion import StreamDeleter, remove_events, tombstone_append
-from eventstore.core.detached import check_forwards, take_part
+from eventstore.core.detached import check_page
 from eventstore.core.loading import EventLoader
 from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
 from eventstore.events import STREAM_ARCHIVED_EVENT, AppendResult
@@ -47,14 +47,16 @@ def _copy(core: Core, run: Run, stream_id: str, archive: Core, *, up_to_version:
     """Copy page by page, in one transaction of the archive."""
     to_uuid, to_time = core.dialect.to_uuid, core.dialect.to_time
     with archive.begin() as inside, inside.execution.statement() as into:
-        SchemaGate(REQUIRED_BY_HISTORY_CHANGES)(into)
+        SchemaGate(REQUIRED_BY_HISTORY_CHANGES, suit=inside.dialect.suit)(into)
         loader = EventLoader(inside, positions=True, in_order=False)
         version = 0
         while True:
             of_page = {"after_version": version, "up_to_version": up_to_version}
-            page = run(read_page_forwards, stream_id=stream_id, page_size=core.page_size, **of_page)
-            rows, part = take_part(page)
-            check_forwards(stream_id, rows, part, **of_page)
+            rows, part = core.dialect.read_stream_page(
+                run, read_page_forwards, stream_id=stream_id, page_size=core.page_size, **of_page
+            )
+            if part is not None:
+                check_page(stream_id, rows, part, **of_page)
             if not rows:
                 return
             loader.load(into, [StoredEvent.of(row, to_uuid, to_time) for row in rows])

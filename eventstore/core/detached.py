@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from eventstore.backends.protocol import Row, Run
 from eventstore.errors import HistoryDetached
 from eventstore.events import TOMBSTONE_ERRORS
-from eventstore.rows.mapper import EVENT_TYPE, METADATA, POSITION, VERSION
+from eventstore.rows.mapper import EVENT_TYPE, VERSION
 from eventstore.statements.detached import last_part, part_at, part_of_stream
 
 
@@ -19,34 +19,20 @@ def history_detached(part: str, stream_id: str | None = None) -> HistoryDetached
     return HistoryDetached(name, first, last, location=location, sha256=sha256, stream_id=stream_id)
 
 
-def take_part(rows: Sequence[Row], *, backwards: bool = False) -> tuple[Sequence[Row], str | None]:
-    """Return the rows of a page of a stream, and the part, in JSON, that may have had older events of the stream.
-
-    Args:
-        rows: In order of versions, with the row of `with_part_of_stream`, if the page has it.
-        backwards: Whether they are in descending order.
-    """
-    if not rows or rows[-1 if backwards else 0][POSITION] != 0:
-        return rows, None
-    return (rows[:-1], rows[-1][METADATA]) if backwards else (rows[1:], rows[0][METADATA])
-
-
-def check_forwards(
-    stream_id: str, rows: Sequence[Row], part: str | None, *, after_version: int, up_to_version: int
-) -> None:
+def check_page(stream_id: str, rows: Sequence[Row], part: str, *, after_version: int, up_to_version: int) -> None:
     """Check that no event before a page of a stream was detached.
 
     Args:
         stream_id: The stream.
         rows: The page, in ascending order, without the row of the part.
-        part: The part that may have had older events; None if none may.
+        part: The part that may have had older events, with the version of the stream.
         after_version: Exclusive; the page is of the versions after it.
         up_to_version: Inclusive; the page is of the versions up to it.
 
     Raises:
         HistoryDetached: The event that follows `after_version` was detached.
     """
-    if part is None or after_version >= min(up_to_version, json.loads(part)[5]):
+    if after_version >= min(up_to_version, json.loads(part)[5]):
         return
     # a tombstone replaces the events before it
     if not rows or (rows[0][VERSION] != after_version + 1 and rows[0][EVENT_TYPE] not in TOMBSTONE_ERRORS):

@@ -15,12 +15,13 @@ from eventstore.events import STREAM_DELETED_EVENT, TOMBSTONE_ERRORS, tombstone_
 from eventstore.rows.mapper import EVENT_TYPE, StoredEvent
 from eventstore.statements.global_order import newest_position
 from eventstore.statements.reading import read_forwards
-from eventstore.statements.transfer import set_imported_head
+from eventstore.statements.transfer import begin_stream_before, set_imported_head
 
 
 @dataclass(slots=True)
 class _Head:
     version: int
+    position: int
     created_at: datetime
     updated_at: datetime
     newest: StoredEvent
@@ -59,7 +60,11 @@ class EventLoader:
             return 0
         if self._positions and self._in_order:
             self._check_order(run, new)
-        run.many(set_imported_head, [self._head(head) for head in _heads(new).values()])
+        heads = _heads(new)
+        run.many(set_imported_head, [self._head(head) for head in heads.values()])
+        if self._positions and self._dialect.layout.has_after_position:
+            first = [{"of_stream": stream_id, "position": head.position} for stream_id, head in heads.items()]
+            run.many(begin_stream_before, first)
         self._dialect.loader.store(run, new, positions=self._positions)
         self._store_tags(run, new)
         if self._positions:
@@ -190,5 +195,6 @@ def _heads(new: Sequence[StoredEvent]) -> dict[str, _Head]:
     for event in new:
         head = heads.get(event.stream_id)
         created_at = event.recorded_at if head is None else head.created_at
-        heads[event.stream_id] = _Head(event.version, created_at, event.recorded_at, event)
+        position = event.position if head is None else min(head.position, event.position)
+        heads[event.stream_id] = _Head(event.version, position, created_at, event.recorded_at, event)
     return heads

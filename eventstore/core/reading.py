@@ -6,7 +6,7 @@ from typing import Any
 from eventstore.backends.protocol import Row
 from eventstore.common.validation import MAX_VERSION, check_category, check_flag, check_number, check_stream_id
 from eventstore.core.core import Core
-from eventstore.core.detached import check_forwards, take_part
+from eventstore.core.detached import check_page
 from eventstore.errors import InvalidInput
 from eventstore.events import RecordedEvent
 from eventstore.rows.mapper import VERSION
@@ -87,22 +87,21 @@ class Reader:
         while remaining > 0:
             page_size = min(size, remaining)
             with self._observer.operation("read", stream_id=stream_id) as observed, self._execution.statement() as run:
-                rows = run(
+                rows, part = self._dialect.read_stream_page(
+                    run,
                     statement,
                     stream_id=stream_id,
                     after_version=after_version,
                     up_to_version=up_to_version,
                     page_size=page_size,
                 )
-                rows, part = take_part(rows, backwards=backwards)
                 observed.note(events=len(rows))
-            of_page = {"after_version": after_version, "up_to_version": up_to_version}
-            if not backwards:
-                check_forwards(stream_id, rows, part, **of_page)
+            if part is not None and not backwards:
+                check_page(stream_id, rows, part, after_version=after_version, up_to_version=up_to_version)
             yield rows
             if len(rows) < page_size:
-                if backwards:
-                    check_forwards(stream_id, rows[::-1], part, **of_page)
+                if part is not None and backwards:
+                    check_page(stream_id, rows[::-1], part, after_version=after_version, up_to_version=up_to_version)
                 return
             remaining -= page_size
             if backwards:

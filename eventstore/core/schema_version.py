@@ -1,7 +1,5 @@
 """The check that the schema in the database fits this code."""
 
-import math
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -16,6 +14,7 @@ from eventstore.tables import (
     PARTS_CAN_BE_DETACHED,
     SCHEMA_VERSION,
     STREAMS_CAN_END,
+    Layout,
     Tables,
 )
 
@@ -34,11 +33,6 @@ REQUIRED_BY_TAGS: Final = EVENTS_HAVE_TAGS
 
 REQUIRED_BY_PARTS: Final = PARTS_CAN_BE_DETACHED
 """The oldest schema in which parts of the log can be detached."""
-
-LOOK_AGAIN_SECONDS: Final = 5.0
-"""How long a store uses tables in which no part can be detached before it looks whether they were migrated.
-
-After that, reads must look for detached parts, so the first part is detached later than that."""
 
 
 def check_version(
@@ -63,29 +57,28 @@ def check_version(
 
 
 class SchemaGate:
-    """Checks the schema with one SELECT at the first use, and remembers that it fits.
+    """Checks the schema once, with one SELECT at the first use, and remembers that it fits.
 
     Args:
         required: The oldest version that this code works with.
-        suit: Called with the version in the database: once, or again and again while it is that of older tables.
+        suit: Called once with what the tables are like and the oid of es_events, and not again when they are migrated.
         check_server: Called if the tables may be distributed over several servers; see `Dialect.check_server`.
 
     Attributes:
-        fits: Whether the schema is known to fit. While it is False, call the gate before each use.
+        fits: Whether the schema is known to fit.
     """
 
     def __init__(
         self,
         required: int = REQUIRED_VERSION,
         *,
-        suit: Callable[[int], None] | None = None,
+        suit: Callable[[Layout, int], None] | None = None,
         check_server: Callable[[Run], None] | None = None,
     ) -> None:
         self._required = required
         self._suit = suit
         self._check_server = check_server
         self.fits = False
-        self._look_again_at = -math.inf
 
     def __call__(self, run: Run) -> None:
         """Check the schema, unless that was done.
@@ -95,19 +88,18 @@ class SchemaGate:
             SchemaError: The tables don't fit this code.
             UnsuitableServer: They are distributed over several servers, so that events could be missed.
         """
-        if self.fits or time.monotonic() < self._look_again_at:
+        if self.fits:
             return
         rows = run(schema_version)
         if not rows:
             raise SchemaMissing(run.place)
-        version, breaking_version, may_be_distributed = rows[0]
+        version, breaking_version, may_be_distributed, table, is_partitioned = rows[0]
         check_version(version, breaking_version, self._required, run.place)
         if may_be_distributed and self._check_server is not None:
             self._check_server(run)
         if self._suit is not None:
-            self._suit(version)
-        self._look_again_at = time.monotonic() + LOOK_AGAIN_SECONDS
-        self.fits = self._suit is None or version >= REQUIRED_BY_PARTS
+            self._suit(Layout.of(version, is_partitioned=bool(is_partitioned)), table)
+        self.fits = True
 
 
 def create_schema(engine: Engine, tables: Tables) -> None:

@@ -24,6 +24,7 @@ _STREAMS_AT_ONCE: Final = 500
 ACTIONS: Final = {
     FindingKind.HEAD_BEHIND: "set the head of stream {0.stream_id!r} from its events",
     FindingKind.HEAD_AHEAD: "set the head of stream {0.stream_id!r} from its events",
+    FindingKind.EVENTS_HIDDEN: "set the head of stream {0.stream_id!r} from its events",
     FindingKind.HEAD_MISSING: "create a head for stream {0.stream_id!r} from its events",
     FindingKind.HEAD_WITHOUT_EVENTS: "delete the head of stream {0.stream_id!r}, and its snapshots",
     FindingKind.SNAPSHOT_BEYOND_HEAD: "delete the snapshots of stream {0.stream_id!r} that are beyond its head",

@@ -63,7 +63,7 @@ def check_streams(inspection: Inspection, start: Place) -> Iterator[Finding]:
 
 
 def _of_state(run: Run, state: Row) -> Iterator[Finding]:
-    stream_id, head, count, newest, breaks, out_of_bounds = state
+    stream_id, head, count, newest, breaks, out_of_bounds, hidden = state
     if len(stream_id) > MAX_STREAM_ID_LENGTH:
         yield _stream_id_out_of_bounds(stream_id, head)
     if count == 0:
@@ -87,6 +87,16 @@ def _of_state(run: Run, state: Row) -> Iterator[Finding]:
             found=f"a head at version {head}",
             expected=f"version {newest}, that of its newest event",
             remedy=remedy if behind else f"{remedy}; if events were lost, restore them from a backup first",
+            repairable=True,
+        )
+    if hidden is not None:
+        yield damage(
+            FindingKind.EVENTS_HIDDEN,
+            stream_id=stream_id,
+            position=hidden,
+            found=f"an event at position {hidden}, where its head says that there is none",
+            expected=f"after_position below {hidden}, otherwise reads of a partitioned log miss events",
+            remedy="`eventstore repair` sets it from the events",
             repairable=True,
         )
     if breaks:

@@ -17,7 +17,6 @@ from sqlalchemy.exc import DBAPIError
 
 from eventstore.common.backoff import spread
 from eventstore.common.validation import check_flag, check_seconds
-from eventstore.core.schema_version import LOOK_AGAIN_SECONDS
 from eventstore.errors import DamagedExport, InvalidInput, PartInUse, TableLocked
 from eventstore.migrations import catalog, deploy_lock
 from eventstore.migrations.session import no_timeouts, set_aside
@@ -292,9 +291,7 @@ class _Detach:
         with self._store.engine.begin() as transaction:
             transaction.execute(text("SET LOCAL synchronous_commit = on"))
             transaction.execute(self._sql(_ADD), row)
-            is_first = transaction.execute(self._sql(_BREAK), {"version": PARTS_CAN_BE_DETACHED}).rowcount
-        if is_first:  # stores that began on older tables may not have looked since
-            time.sleep(LOOK_AGAIN_SECONDS)
+            transaction.execute(self._sql(_BREAK), {"version": PARTS_CAN_BE_DETACHED})
 
     def _wait_for_transactions(self, connection: Connection) -> None:
         """Wait until every transaction has ended that was open after the row was committed.

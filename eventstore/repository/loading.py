@@ -8,7 +8,7 @@ from typing import Any, Generic
 from eventstore.backends.protocol import Row, Statement
 from eventstore.codecs.exactness import difference
 from eventstore.common.validation import MAX_VERSION
-from eventstore.core.detached import check_forwards, check_stream, take_part
+from eventstore.core.detached import check_page, check_stream
 from eventstore.errors import DecodingError, InvalidInput
 from eventstore.events import TOMBSTONE_ERRORS, RecordedEvent, tombstone_error
 from eventstore.repository.states import State, StateCodec
@@ -83,17 +83,13 @@ class AggregateLoader(Generic[State]):
     def _load(self, stream_id: str, up_to_version: int) -> tuple[State, int, int]:
         if self._states is None:
             return *self._replay(stream_id, self._initial(), 0, up_to_version), 0
-        rows = sorted(
-            self._read(
-                load_aggregate,
-                stream_id=stream_id,
-                schema_version=self._schema_version,
-                up_to_version=up_to_version,
-            ),
-            key=lambda row: row[VERSION],
+        unsorted, part = self._read(
+            load_aggregate,
+            stream_id=stream_id,
+            schema_version=self._schema_version,
+            up_to_version=up_to_version,
         )
-        tail, part = take_part(rows)
-        rows = list(tail)
+        rows = sorted(unsorted, key=lambda row: row[VERSION])
         state, snapshot_version = self._initial(), 0
         if rows and rows[0][POSITION] is None:
             snapshot = rows.pop(0)
@@ -105,7 +101,8 @@ class AggregateLoader(Generic[State]):
                     "snapshot of %r at version %d is ignored: %s", stream_id, snapshot[VERSION], error, extra=extra
                 )
                 return *self._replay(stream_id, state, 0, up_to_version), 0
-        check_forwards(stream_id, rows, part, after_version=snapshot_version, up_to_version=up_to_version)
+        if part is not None:
+            check_page(stream_id, rows, part, after_version=snapshot_version, up_to_version=up_to_version)
         state = self._evolved(state, rows)
         version = rows[-1][VERSION] if rows else snapshot_version
         if len(rows) == self._store.core.page_size:
@@ -142,17 +139,22 @@ class AggregateLoader(Generic[State]):
         """
         while True:
             of_page = {"after_version": version, "up_to_version": up_to_version}
-            rows, part = take_part(self._read(read_page_forwards, stream_id=stream_id, **of_page))
-            check_forwards(stream_id, rows, part, **of_page)
+            rows, part = self._read(read_page_forwards, stream_id=stream_id, **of_page)
+            if part is not None:
+                check_page(stream_id, rows, part, **of_page)
             state = self._evolved(state, rows)
             version = rows[-1][VERSION] if rows else version
             if len(rows) < self._store.core.page_size:
                 return state, version
 
-    def _read(self, statement: Statement, **parameters: Any) -> list[Row]:
-        """Return a page. The connection is returned to the pool before the application's code handles the events."""
+    def _read(self, statement: Statement, **parameters: Any) -> tuple[Sequence[Row], str | None]:
+        """Return a page, and the part that may have had older events.
+
+        The connection is returned to the pool before the application's code handles the events.
+        """
         with self._store.core.execution.statement() as run:
-            return list(run(statement, **parameters, page_size=self._store.core.page_size))
+            core = self._store.core
+            return core.dialect.read_stream_page(run, statement, **parameters, page_size=core.page_size)
 
     def _evolved(self, state: State, rows: Sequence[Row]) -> State:
         backend = self._store.core.dialect

@@ -14,8 +14,8 @@ from eventstore.tables import Tables
 def load_aggregate(tables: Tables) -> ClauseElement:
     """Return the snapshot and a page of the events after it, up to a version, with the columns of `read_forwards`.
 
-    The row of the snapshot has no position. The order of the rows is undefined; sorted by version, the snapshot is the
-    first, after the row of `with_part_of_stream`, if that is there.
+    The row of the snapshot has no position. The order of these rows is undefined; sorted by version, the snapshot is
+    the first. The row of `with_part_of_stream` is the last.
     """
     snapshots, streams, events = tables.snapshots.c, tables.streams.c, tables.events.c
     up_to_version = bindparam("up_to_version", type_=BigInteger)

@@ -28,7 +28,7 @@ def find_tombstone(tables: Tables) -> ClauseElement:
     )
     ends = zip(ENDS, TOMBSTONE_TYPES, strict=True)
     by_column = [(streams.c[name].is_not(None), event_type) for name, event_type in ends]
-    event_type = case(*by_column, else_=events.c.event_type) if tables.streams_can_end else events.c.event_type
+    event_type = case(*by_column, else_=events.c.event_type) if tables.layout.streams_can_end else events.c.event_type
     return (
         select(streams.c.version, event_type.label("event_type"), events.c.codec, events.c.data)
         .select_from(streams.outerjoin(events, newest))

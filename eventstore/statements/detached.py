@@ -4,6 +4,9 @@ They read the list of these parts themselves, in the snapshot in which they read
 older transactions have ended, before it is detached. So a statement sees the events of a part, or that it is listed.
 As long as no part is listed, this reads no page of any table or index.
 
+A log that is not partitioned has no list to read. But it may be partitioned, and a part detached, while a store uses
+it. Partitioning makes another table es_events. So statements confirm its oid, which the store knows.
+
 A part is returned as a JSON array: first and last position, name, location, SHA-256.
 """
 
@@ -13,8 +16,10 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     CompoundSelect,
+    Integer,
     Select,
     Text,
+    and_,
     bindparam,
     func,
     literal_column,
@@ -23,10 +28,11 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy import cast as cast_to
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, OID
 from sqlalchemy.sql import ClauseElement
 
 from eventstore.tables import Tables
+from eventstore.tables.names import qualified_name
 
 NO_PART: Final = "CAST(NULL AS TEXT)"
 """In place of `PART_IN_RANGE` for tables that have no list of detached parts."""
@@ -49,7 +55,7 @@ The sum prevents the use of the index: a scan of an empty table reads nothing, o
 
 def part_at(tables: Tables) -> ClauseElement:
     """Return (part) of the part that had a position; no row if that position is in no detached part."""
-    if not tables.parts_can_be_detached:
+    if not tables.layout.is_partitioned:
         return _no_part()
     parts, position = tables.detached_parts.c, bindparam("position", type_=BigInteger)
     return select(_as_json(tables)).where(parts.first_position <= position, parts.last_position >= position)
@@ -57,7 +63,7 @@ def part_at(tables: Tables) -> ClauseElement:
 
 def last_part(tables: Tables) -> ClauseElement:
     """Return (part) of the last part that had events; no row if no part was detached."""
-    if not tables.parts_can_be_detached:
+    if not tables.layout.is_partitioned:
         return _no_part()
     parts = tables.detached_parts.c
     had_events = parts.events > literal_column("0")
@@ -69,7 +75,7 @@ def part_of_stream(tables: Tables) -> Select[Any]:
 
     The JSON array has the version of the stream as a sixth value.
     """
-    if not tables.parts_can_be_detached:
+    if not tables.layout.is_partitioned:
         return _no_part()
     parts, streams = tables.detached_parts.c, tables.streams.c
     of_stream = streams.stream_id == bindparam("stream_id")
@@ -85,21 +91,32 @@ def part_of_stream(tables: Tables) -> Select[Any]:
 
 
 def with_part_of_stream(tables: Tables, page: Select[Any]) -> "Select[Any] | CompoundSelect[Any]":
-    """Return the rows of a page, in undefined order, after a row with position 0 that has the part of `part_of_stream`.
+    """Return the rows of a page of a stream, and after them, if needed, a row of position 0 that says what may be gone.
 
-    That row is left out if there is no such part. The part is in the column of the metadata, and the version is 0.
+    If es_events is partitioned, that row is there if a part was detached that may have had events of the stream. The
+    metadata has the part, as in `part_of_stream`. If not, it is there if es_events has another oid than `table`,
+    because it was partitioned or restored meanwhile. Its metadata is NULL, and another statement must be used.
     """
-    if not tables.parts_can_be_detached:
+    if tables.permission is not None:  # SQLite has no partitions
         return page
-    rows, part = page.subquery("page"), part_of_stream(tables).subquery("detached")
+    rows = page.subquery("page")
+    # Rows come in the order of the branches, unless parallel workers run these; this function is not for workers.
+    in_order = func.pg_backend_pid(type_=Integer()) > literal_column("0")
     zero: ColumnElement[Any] = literal_column("0")
-    known: dict[str, ColumnElement[Any]] = {"position": zero, "version": zero, "metadata": part.c.part}
-    return union_all(select(rows), select(*(known.get(each.name, null()).label(each.name) for each in rows.c)))
+    known: dict[str, ColumnElement[Any]] = {"position": zero, "version": zero}
+    if tables.layout.is_partitioned:
+        known["metadata"] = part_of_stream(tables).subquery("detached").c.part
+        condition = in_order
+    else:
+        oid = func.to_regclass(bindparam("name_of_es_events", qualified_name(tables.events), type_=Text), type_=OID())
+        condition = and_(oid != cast_to(bindparam("table", type_=BigInteger), OID()), in_order)
+    marker = select(*(known.get(each.name, null()).label(each.name) for each in rows.c)).where(condition)
+    return union_all(select(rows), marker)
 
 
 def is_in_part(tables: Tables, position: ColumnElement[Any]) -> ColumnElement[bool]:
     """Return whether a position is in a part that was detached."""
-    if not tables.parts_can_be_detached:
+    if not tables.layout.is_partitioned:
         return literal_column("1 = 0")
     parts = tables.detached_parts.alias("part_of_position").c
     return (

@@ -67,7 +67,7 @@ def _advanced_head(tables: Tables) -> Update:
 
 
 def _has_not_ended(tables: Tables) -> ColumnElement[bool]:
-    ends = ENDS if tables.streams_can_end else ()
+    ends = ENDS if tables.layout.streams_can_end else ()
     return and_(true(), *(tables.streams.c[name].is_(None) for name in ends))
 
 

@@ -111,7 +111,7 @@ def has_log_gone_back(tables: Tables) -> ColumnElement[bool]:
     )
     last = select(func.coalesce(func.max(newest.position), literal_column("0")).label("position")).scalar_subquery()
     reasons: list[ColumnElement[bool]] = [is_there, is_explained]
-    if tables.parts_can_be_detached:
+    if tables.layout.is_partitioned:
         reasons.append(is_in_part(tables, checkpoints.event_position))
     return case((checkpoints.event_id.is_(None), checkpoints.position > last), else_=not_(or_(*reasons))).label(
         "has_log_gone_back"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Select, bindparam, func, literal_column, select
+from sqlalchemy import BigInteger, ColumnElement, Select, bindparam, func, literal_column, select
 from sqlalchemy.sql import ClauseElement
 
 from eventstore.statements.columns import event_columns
@@ -33,17 +33,13 @@ def read_backwards(tables: Tables) -> Select[Any]:
 
 
 def read_page_forwards(tables: Tables) -> ClauseElement:
-    """Return the page of `read_forwards`, after the row that says if older events of the stream may be gone."""
-    page = read_forwards(tables)
-    with_part = with_part_of_stream(tables, page)
-    return page if with_part is page else with_part.order_by(literal_column("version"))
+    """Return the page of `read_forwards`, and the row of `with_part_of_stream`."""
+    return with_part_of_stream(tables, read_forwards(tables))
 
 
 def read_page_backwards(tables: Tables) -> ClauseElement:
-    """Return the page of `read_backwards`, before that row."""
-    page = read_backwards(tables)
-    with_part = with_part_of_stream(tables, page)
-    return page if with_part is page else with_part.order_by(literal_column("version").desc())
+    """Return the page of `read_backwards`, and the row of `with_part_of_stream`."""
+    return with_part_of_stream(tables, read_backwards(tables))
 
 
 def _read_stream(tables: Tables) -> Select[Any]:
@@ -54,6 +50,16 @@ def _read_stream(tables: Tables) -> Select[Any]:
             events.stream_id == bindparam("stream_id"),
             events.version > bindparam("after_version"),
             events.version <= bindparam("up_to_version"),
+            *_in_its_parts(tables),
         )
         .limit(bindparam("page_size", type_=BigInteger))
     )
+
+
+def _in_its_parts(tables: Tables) -> list[ColumnElement[bool]]:
+    """Let PostgreSQL skip the parts of the log from before the stream, when it executes the statement."""
+    if not tables.layout.is_partitioned:
+        return []
+    streams = tables.streams.c
+    head = select(streams.after_position).where(streams.stream_id == bindparam("stream_id")).scalar_subquery()
+    return [tables.events.c.position > func.coalesce(head, literal_column("0"))]

@@ -9,7 +9,10 @@ from eventstore.tables import Tables
 
 
 def restore_head(tables: Tables) -> ClauseElement:
-    """Compute the head of a stream from its events, or create it; no row if the head is right."""
+    """Compute the head of a stream from its events, or create it; no row if the head is right.
+
+    All parts of the log are searched, whatever the head says.
+    """
     streams, events = tables.streams, tables.events.c
     by_events = (
         select(
@@ -17,16 +20,18 @@ def restore_head(tables: Tables) -> ClauseElement:
             func.max(events.version).label("version"),
             func.min(events.recorded_at).label("created_at"),
             func.max(events.recorded_at).label("updated_at"),
+            (func.min(events.position) - literal_column("1")).label("after_position"),
         )
         .where(events.stream_id == bindparam("stream_id", type_=Text))
         .group_by(events.stream_id)
     )
-    names = ["stream_id", "version", "created_at", "updated_at"]
+    names = ["stream_id", "version", "created_at", "updated_at", "after_position"]
     row = insert(streams).from_select(names, by_events, include_defaults=False)
     change = {name: row.excluded[name] for name in names[1:]}
-    return row.on_conflict_do_update(
-        index_elements=["stream_id"], set_=change, where=streams.c.version != row.excluded.version
-    ).returning(streams.c.version)
+    is_wrong = (streams.c.version != row.excluded.version) | (streams.c.after_position > row.excluded.after_position)
+    return row.on_conflict_do_update(index_elements=["stream_id"], set_=change, where=is_wrong).returning(
+        streams.c.version
+    )
 
 
 def delete_head_without_events(tables: Tables) -> ClauseElement:

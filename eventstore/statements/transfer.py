@@ -33,6 +33,19 @@ def set_imported_head(tables: Tables) -> ClauseElement:
     )
 
 
+def begin_stream_before(tables: Tables) -> ClauseElement:
+    """Let the parts of the log from `position` on be searched for a stream (by executemany).
+
+    Events that keep their positions can be below those that were drawn when the head was created.
+    """
+    head, position = tables.streams.c, bindparam("position", type_=BigInteger)
+    return (
+        update_table(tables.streams)
+        .where(head.stream_id == bindparam("of_stream", type_=Text), head.after_position >= position)
+        .values(after_position=position - literal_column("1"))
+    )
+
+
 def set_times_of_stream(tables: Tables) -> ClauseElement:
     """Set when a stream was created and, if it is at `at_version`, when it was last appended to (by executemany)."""
     head = tables.streams.c

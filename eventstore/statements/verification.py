@@ -49,8 +49,9 @@ def stream_states(*, bounded: bool) -> Statement:
     """Return the statement for streams after `after`, and up to `last` if it is bounded.
 
     Its columns: stream id, version of the head, how many events, largest version among them (NULL if there are none),
-    how many of them do not follow the one before, in version or in position, and how many have a value that is out of
-    bounds. In order of the stream ids.
+    how many of them do not follow the one before, in version or in position, how many have a value that is out of
+    bounds, and the smallest position if the head says that there is none as small, else NULL. In order of the stream
+    ids.
     """
 
     def stream_states_in_range(tables: Tables) -> ClauseElement:
@@ -63,6 +64,7 @@ def stream_states(*, bounded: bool) -> Statement:
                 func.max(step.c.version).label("newest"),
                 func.count().filter(_does_not_follow(step.c)).label("breaks"),
                 func.count().filter(step.c.is_out_of_bounds).label("out_of_bounds"),
+                func.min(step.c.position).label("first_position"),
             )
             .group_by(step.c.stream_id)
             .subquery("summary")
@@ -75,6 +77,7 @@ def stream_states(*, bounded: bool) -> Statement:
                 summary.c.newest,
                 func.coalesce(summary.c.breaks, literal_column("0")).label("breaks"),
                 func.coalesce(summary.c.out_of_bounds, literal_column("0")).label("out_of_bounds"),
+                case((summary.c.first_position <= streams.after_position, summary.c.first_position)).label("hidden"),
             )
             .select_from(tables.streams.outerjoin(summary, summary.c.stream_id == streams.stream_id))
             .where(*_in_range(streams.stream_id, bounded=bounded))

@@ -7,7 +7,7 @@ compares both.
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from sqlalchemy import (
     DDL,
@@ -54,6 +54,9 @@ STREAMS_CAN_END: Final = 6
 EVENTS_HAVE_TAGS: Final = 9
 """The version since which there is a table of the tags of events."""
 
+STREAMS_HAVE_AFTER_POSITION: Final = 10
+"""The version since which es_streams has `after_position`."""
+
 PARTS_CAN_BE_DETACHED: Final = 11
 """The version since which es_events can be partitioned, and its parts detached."""
 
@@ -70,6 +73,36 @@ _KEY_TEXT: Final = Text(collation="C").with_variant(Text(), "sqlite")
 _BIG: Final = BigInteger().with_variant(Integer(), "sqlite")
 _TIME: Final = DateTime(timezone=True)
 _JSON: Final = JSONB().with_variant(JSON(), "sqlite")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What statements must know of the tables in a database.
+
+    Attributes:
+        streams_can_end: Whether es_streams has the columns that say which streams have ended.
+        has_after_position: Whether es_streams has `after_position`.
+        is_partitioned: Whether es_events is partitioned by position, so that statements say which parts they need, and
+            look whether these were detached.
+    """
+
+    streams_can_end: bool = True
+    has_after_position: bool = True
+    is_partitioned: bool = False
+
+    @classmethod
+    def of(cls, schema_version: int, *, is_partitioned: bool) -> Self:
+        """Return the layout of tables at a version."""
+        has_after_position = schema_version >= STREAMS_HAVE_AFTER_POSITION
+        return cls(
+            streams_can_end=schema_version >= STREAMS_CAN_END,
+            has_after_position=has_after_position,
+            is_partitioned=is_partitioned and schema_version >= PARTS_CAN_BE_DETACHED,
+        )
+
+
+NEWEST: Final = Layout()
+"""The layout of the newest tables, not partitioned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +134,10 @@ class Tables:
     permission: Table | None
 
     @property
-    def streams_can_end(self) -> bool:
-        """Whether the database has the columns that say which streams have ended."""
-        return bool(self.metadata.info["streams_can_end"])
-
-    @property
-    def parts_can_be_detached(self) -> bool:
-        """Whether the database can have parts of the log that were detached, and lists them."""
-        return bool(self.metadata.info["parts_can_be_detached"])
+    def layout(self) -> Layout:
+        """What the tables in the database are like."""
+        layout: Layout = self.metadata.info["layout"]
+        return layout
 
 
 class _Clock(ColumnElement[Any]):
@@ -176,28 +205,16 @@ def now() -> ColumnElement[Any]:
 
 
 @lru_cache(maxsize=16)  # of schemas; a store keeps its own
-def define_tables(
-    *,
-    schema: str | None = None,
-    position_is_key: bool = False,
-    streams_can_end: bool = True,
-    parts_can_be_detached: bool = True,
-) -> Tables:
+def define_tables(*, schema: str | None = None, position_is_key: bool = False, layout: Layout = NEWEST) -> Tables:
     """Return the tables: the same objects for the same arguments, unless many others were asked for in between.
 
     Args:
         schema: The database schema that they are in. Defaults to None: the first of the connection's search path.
         position_is_key: Whether es_events has its primary key on position and a unique key on (stream_id, version), as
             SQLite needs to number rows, instead of the other way round.
-        streams_can_end: Whether the database has the columns that say which streams have ended.
-        parts_can_be_detached: Whether the database has the list of the parts of the log that were detached. On SQLite
-            it is always empty, so statements do not read it.
+        layout: What the tables in the database are like.
     """
-    info = {
-        "streams_can_end": streams_can_end,
-        "parts_can_be_detached": parts_can_be_detached and not position_is_key,
-    }
-    metadata = MetaData(schema=check_schema_name(schema), info=info)
+    metadata = MetaData(schema=check_schema_name(schema), info={"layout": layout})
     return Tables(
         metadata=metadata,
         streams=_streams(metadata),

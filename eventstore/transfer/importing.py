@@ -119,7 +119,7 @@ class _Import:
 
     def run(self, records: Iterator[Record]) -> Imported:
         with self._core.execution.statement() as run:
-            SchemaGate(REQUIRED_BY_HISTORY_CHANGES)(run)
+            SchemaGate(REQUIRED_BY_HISTORY_CHANGES, suit=self._core.dialect.suit)(run)
         is_complete = False
         for batch in _batches(self._checked(records), self._batch_size):
             is_complete = isinstance(batch[-1], End)

@@ -48,7 +48,7 @@ from eventstore.errors import (
     UnsuitableTransaction,
 )
 from eventstore.filters import EventFilter
-from eventstore.rows.mapper import POSITION, PendingAppend
+from eventstore.rows.mapper import METADATA, POSITION, PendingAppend
 from eventstore.statements.boundaries import raise_generation
 from eventstore.statements.columns import APPENDED_COLUMNS
 from eventstore.statements.heads import write_head
@@ -73,8 +73,9 @@ from eventstore.statements.postgresql.tag_locks import (
 )
 from eventstore.statements.postgresql.tag_rows import delete_tags, find_tagged_event, insert_tags
 from eventstore.statements.reading import read_forwards
+from eventstore.statements.schema import schema_version
 from eventstore.streams import Expectation
-from eventstore.tables import PARTS_CAN_BE_DETACHED, STREAMS_CAN_END, Tables, define_tables
+from eventstore.tables import NEWEST, Layout, Tables, define_tables
 from eventstore.tables.names import ANY_SCHEMA, in_schema
 from eventstore.tokens import PositionToken
 
@@ -100,8 +101,8 @@ class PostgreSQLDialect:
         self.place = place or TablesPlace("this database", schema)
         self._copies = copies
         self.schema = schema
-        self._streams_can_end = True  # until a store has read the schema version
-        self._parts_can_be_detached = True
+        self._layout = NEWEST  # until a store has read the schema version
+        self._suits: int | None = None
 
     @cached_property
     def tables(self) -> Tables:
@@ -110,19 +111,32 @@ class PostgreSQLDialect:
 
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
         """Return SQL with all parameters in binary, in which arrays are two to three times as fast as in text."""
-        return _in_schema(statement, self.schema, self._streams_can_end, self._parts_can_be_detached)
+        return _in_schema(statement, self.schema, self._layout)
 
-    def suit(self, schema_version: int) -> None:
-        """Remember which columns and tables there are, because older tables need other statements."""
-        self._streams_can_end = schema_version >= STREAMS_CAN_END
-        self._parts_can_be_detached = schema_version >= PARTS_CAN_BE_DETACHED
+    @property
+    def layout(self) -> Layout:
+        """What the tables are like, as far as is known."""
+        return self._layout
+
+    def suit(self, layout: Layout, table: int) -> None:
+        """Remember which columns es_streams has, and whether es_events is partitioned."""
+        self._layout, self._suits = layout, table
+
+    @property
+    def table(self) -> int | None:
+        """The oid of the table es_events that the statements suit; None if it is not known."""
+        return self._suits
+
+    def suits(self, table: int) -> bool:
+        """Return whether the statements are those for the table es_events with this oid."""
+        return table == self._suits
 
     def append_is_one_statement(self, pending: PendingAppend) -> bool:
         """Return whether there are too few events for COPY, and the statement itself leaves out closed streams.
 
         Otherwise a check of the database may refuse it, which aborts the transaction, or the savepoint in it.
         """
-        return self._streams_can_end and not self.on_citus and not self._is_copied(pending)
+        return self._layout.streams_can_end and not self.on_citus and not self._is_copied(pending)
 
     def _is_copied(self, pending: PendingAppend) -> bool:
         return self._copies and len(pending.event_ids) >= COPY_FROM
@@ -331,6 +345,8 @@ class PostgreSQLDialect:
         )[0]
         *event, positions, ids, has_read_locks, appenders, own, isolation_level = row[:10]
         server, (persistence, cache, drawn, oldest, next_id) = Server(*row[10:13]), row[13:]
+        if not self.suits(server.table):
+            self._look_again(run)
         newest = None if event[0] is None else PositionToken(*event)
         if joined and isolation_level != "read committed":
             raise UnsuitableTransaction(
@@ -365,6 +381,19 @@ class PostgreSQLDialect:
         for row in run(drawing):
             check_drawing(run, *row)
 
+    def read_stream_page(self, run: Run, statement: Statement, **parameters: Any) -> tuple[Sequence[Row], str | None]:
+        """Run the statement that suits the tables; if they were partitioned meanwhile, the one that suits them now."""
+        rows = run(statement, table=self.table, **parameters)
+        if rows and rows[-1][POSITION] == 0 and rows[-1][METADATA] is None:
+            self._look_again(run)
+            rows = run(statement, table=self.table, **parameters)
+        return (rows[:-1], rows[-1][METADATA]) if rows and rows[-1][POSITION] == 0 else (rows, None)
+
+    def _look_again(self, run: Run) -> None:
+        """Choose other statements, because es_events was partitioned, or a backup was restored."""
+        for version, _, _, table, is_partitioned, *_ in run(schema_version):
+            self.suit(Layout.of(version, is_partitioned=bool(is_partitioned)), table)
+
     def read_page(
         self,
         run: Run,
@@ -389,9 +418,9 @@ class PostgreSQLDialect:
             settled_position=settled_position,
             token_position=token_position,
         )
-        # each filter may begin later than the page
-        begins = [max(after_position, filter_.after_position) for filter_ in filters]
-        parameters["after_position"] = min(begins, default=after_position)
+        if self.layout.is_partitioned:  # each filter may begin later than the page
+            begins = [max(after_position, filter_.after_position) for filter_ in filters]
+            parameters["after_position"] = min(begins, default=after_position)
         header, *rows = run(statement, **parameters)
         _, part, table, settled_id, token_id, in_recovery, _, _, _, started_at = header
         server = Server(table, started_at, bool(in_recovery))
@@ -421,11 +450,9 @@ def _positions(rows: Sequence[Row]) -> dict[EventKey, int]:
 
 
 @lru_cache(maxsize=1024)  # a few megabytes, for any number of schemas
-def _in_schema(
-    statement: Statement, schema: str | None, streams_can_end: bool, parts_can_be_detached: bool
-) -> tuple[str, dict[str, Any]]:
+def _in_schema(statement: Statement, schema: str | None, layout: Layout) -> tuple[str, dict[str, Any]]:
     """Return a statement's SQL and its constant parameters, for one schema."""
-    sql, constants = _compile(statement, schema is not None, streams_can_end, parts_can_be_detached)
+    sql, constants = _compile(statement, schema is not None, layout)
     if schema is None:
         return sql, constants
     return in_schema(sql, schema, has_parameters=not _is_copy(sql)), {
@@ -435,15 +462,9 @@ def _in_schema(
 
 
 @lru_cache(maxsize=512)  # there are fewer statements, but for those with the name of a sequence in them
-def _compile(
-    statement: Statement, in_any_schema: bool, streams_can_end: bool, parts_can_be_detached: bool
-) -> tuple[str, dict[str, Any]]:
+def _compile(statement: Statement, in_any_schema: bool, layout: Layout) -> tuple[str, dict[str, Any]]:
     """Compile a statement, for tables without a schema or in `ANY_SCHEMA`."""
-    tables = define_tables(
-        schema=ANY_SCHEMA if in_any_schema else None,
-        streams_can_end=streams_can_end,
-        parts_can_be_detached=parts_can_be_detached,
-    )
+    tables = define_tables(schema=ANY_SCHEMA if in_any_schema else None, layout=layout)
     compiled = statement(tables).compile(dialect=dialect_module.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy's
     constants = {name: value for name, value in compiled.params.items() if value is not None}
     sql = str(compiled)

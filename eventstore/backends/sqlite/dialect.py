@@ -53,7 +53,7 @@ from eventstore.statements.sqlite.log_view import log_view
 from eventstore.statements.sqlite.read_page import read_everything, read_everything_backwards, read_matching
 from eventstore.statements.sqlite.tag_rows import delete_tags, find_tagged_event, insert_tag
 from eventstore.streams import Expectation
-from eventstore.tables import STREAMS_CAN_END, Tables, define_tables
+from eventstore.tables import NEWEST, Layout, Tables, define_tables
 from eventstore.tokens import PositionToken
 
 _FIRST: Final = datetime.min.replace(tzinfo=UTC)
@@ -74,18 +74,23 @@ class SQLiteDialect:
         self.place = place or TablesPlace("this database")
         self.schema = None
         self.tables: Tables = define_tables(position_is_key=True)
-        self._streams_can_end = True  # until a store has read the schema version
+        self._layout = NEWEST  # until a store has read the schema version
         self.loader = SQLiteLoader(self.from_time)
         self._paramstyle = paramstyle
         self._one_event: dict[Expectation, _OneEvent] = {}
 
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
         """Return SQL with named parameters."""
-        return _compile(statement, self._paramstyle, self._streams_can_end)
+        return _compile(statement, self._paramstyle, self._layout)
 
-    def suit(self, schema_version: int) -> None:
-        """Remember whether es_streams has the columns that say which streams have ended."""
-        self._streams_can_end = schema_version >= STREAMS_CAN_END
+    @property
+    def layout(self) -> Layout:
+        """What the tables are like, as far as is known."""
+        return self._layout
+
+    def suit(self, layout: Layout, table: int) -> None:  # noqa: ARG002  # SQLite has no oids
+        """Remember which columns es_streams has."""
+        self._layout = layout
         self._one_event.clear()
 
     def append_is_one_statement(self, pending: PendingAppend) -> bool:  # noqa: ARG002  # it never is
@@ -115,7 +120,7 @@ class SQLiteDialect:
         expectation, stream_id = pending.expectation, pending.stream_id
         statements = self._one_event.get(expectation)
         if statements is None:
-            statements = self._one_event[expectation] = _one_event(expectation, self._streams_can_end)
+            statements = self._one_event[expectation] = _one_event(expectation, self._layout)
         head_sql, head_parameters, event_sql, event_parameters = statements
         head = cursor.execute(head_sql, head_parameters((stream_id, 1, pending.expected))).fetchone()
         if head is None:
@@ -237,6 +242,10 @@ class SQLiteDialect:
     def check_positions(self, run: Run) -> None:
         """Do nothing, because AUTOINCREMENT gives each row a position above all earlier ones."""
 
+    def read_stream_page(self, run: Run, statement: Statement, **parameters: Any) -> tuple[Sequence[Row], str | None]:
+        """Run the statement, because no part can be detached."""
+        return run(statement, **parameters), None
+
     def read_page(
         self,
         run: Run,
@@ -345,15 +354,13 @@ class _Compiler(SQLiteCompiler):
 
 
 @cache
-def _compile(
-    statement: Statement, paramstyle: Any, streams_can_end: bool
-) -> tuple[str, dict[str, Any]]:  # a key of the cache
-    compiled = _compiled(statement, paramstyle, streams_can_end)
+def _compile(statement: Statement, paramstyle: Any, layout: Layout) -> tuple[str, dict[str, Any]]:  # a key of the cache
+    compiled = _compiled(statement, paramstyle, layout)
     return str(compiled), {name: value for name, value in compiled.params.items() if value is not None}
 
 
-def _compiled(statement: Statement, paramstyle: Any, streams_can_end: bool) -> Any:
-    tables = define_tables(position_is_key=True, streams_can_end=streams_can_end)
+def _compiled(statement: Statement, paramstyle: Any, layout: Layout) -> Any:
+    tables = define_tables(position_is_key=True, layout=layout)
     dialect = dialect_module.dialect(paramstyle=paramstyle)
     dialect.statement_compiler = _Compiler
     return statement(tables).compile(dialect=dialect)
@@ -368,9 +375,9 @@ class _OneEvent(NamedTuple):
     event_parameters: Callable[[tuple[Any, ...]], tuple[Any, ...]]
 
 
-def _one_event(expectation: Expectation, streams_can_end: bool) -> _OneEvent:
-    head = _compiled(write_head(expectation), "qmark", streams_can_end)
-    event = _compiled(insert_event(APPENDED_COLUMNS), "qmark", streams_can_end)
+def _one_event(expectation: Expectation, layout: Layout) -> _OneEvent:
+    head = _compiled(write_head(expectation), "qmark", layout)
+    event = _compiled(insert_event(APPENDED_COLUMNS), "qmark", layout)
     return _OneEvent(
         str(head), _in_order(head, ("stream_id", "count", "expected")), str(event), _in_order(event, APPENDED_COLUMNS)
     )

@@ -117,5 +117,5 @@ def _stored(row: Any, using: str, key: Sequence[str], names: Sequence[str]) -> l
 @contextmanager
 def _writing(using: str) -> Iterator[tuple[Core, Run]]:
     with get_store(using).core.begin() as core, core.execution.statement() as run:
-        SchemaGate(REQUIRED_BY_HISTORY_CHANGES)(run)
+        SchemaGate(REQUIRED_BY_HISTORY_CHANGES, suit=core.dialect.suit)(run)
         yield core, run

@@ -22,6 +22,7 @@ from eventstore.contrib.django.search_path import known_path, refuse_tables_of_a
 from eventstore.core.schema_version import SchemaGate
 from eventstore.errors import TablesPlace
 from eventstore.rows.mapper import PendingAppend
+from eventstore.tables import Layout
 
 _NOTES: Final = "_eventstore_notes"
 _TENANTS: Final = 1000
@@ -83,9 +84,23 @@ class TenantsDialect(PostgreSQLDialect):
             refuse_tables_of_another(connection, self.place)
             tenant.gate(run)
 
-    def suit(self, schema_version: int) -> None:
-        """Choose statements that suit a version, for the tenant of this thread's connection."""
-        self.tenant.dialect.suit(schema_version)
+    def suit(self, layout: Layout, table: int) -> None:
+        """Choose statements that suit the tables of the tenant of this thread's connection."""
+        self.tenant.dialect.suit(layout, table)
+
+    @property
+    def layout(self) -> Layout:
+        """What the tables of the tenant are like."""
+        return self.tenant.dialect.layout
+
+    @property
+    def table(self) -> int | None:
+        """The oid of the tenant's table es_events."""
+        return self.tenant.dialect.table
+
+    def suits(self, table: int) -> bool:
+        """Return whether they are for this table es_events of the tenant."""
+        return self.tenant.dialect.suits(table)
 
     @property
     def on_citus(self) -> bool:  # type: ignore[override]  # the tenant's, which `check_server` sets

@@ -87,6 +87,6 @@ def append_group(tables: Tables) -> ClauseElement:
     4. Store the events in the order of the list, with the versions from an array. So all positions are drawn when all
        heads are locked.
     """
-    ends = ENDS if tables.streams_can_end else ()
+    ends = ENDS if tables.layout.streams_can_end else ()
     has_not_ended = "".join(f"\n                AND head.{name} IS NULL" for name in ends)
     return sql_text(_APPEND, tables, types=TYPES, has_not_ended=has_not_ended)

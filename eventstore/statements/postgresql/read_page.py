@@ -89,10 +89,11 @@ def read_matching(filters: FilterFields, *, backwards: bool = False) -> Statemen
 
     def read_matching_page(tables: Tables) -> ClauseElement:
         events, direction = table_name(tables.events), " DESC" if backwards else ""
+        streams = table_name(tables.streams) if tables.layout.is_partitioned else None
         matches = "UNION".join(
             _lookup_of_tags(events, table_name(tables.tags), number, fields, direction)
             if TAGS in fields
-            else _lookup(events, number, fields, direction)
+            else _lookup(events, number, fields, direction, streams)
             for number, fields in enumerate(filters)
         )
         types: dict[str, Any] = {f"after_position_{number}": BigInteger for number in range(len(filters))}
@@ -102,8 +103,12 @@ def read_matching(filters: FilterFields, *, backwards: bool = False) -> Statemen
     return read_matching_page
 
 
-def _lookup(events: str, n: int, fields: tuple[str, ...], direction: str) -> str:
-    """Find the positions that filter number `n` matches, at most a page for each value of its first field."""
+def _lookup(events: str, n: int, fields: tuple[str, ...], direction: str, streams: str | None) -> str:
+    """Find the positions that filter number `n` matches, at most a page for each value of its first field.
+
+    If `streams`, the table of streams, is given, es_events is partitioned, and the statement names the positions, so
+    that PostgreSQL skips the other parts.
+    """
     if not fields:
         return f"""
             SELECT match_{n}.position
@@ -119,14 +124,18 @@ def _lookup(events: str, n: int, fields: tuple[str, ...], direction: str) -> str
     matches = "".join(f" AND (candidate.{FIELDS[field]} || '') = any(:{field}_{n})" for field in others)
     if first == "stream_ids":
         key = "candidate.stream_id, candidate.version"
-        after, last = f"({_last_version(events, n, f'after_position_{n}')})", str(MAX_VERSION)
+        after, last = f"({_last_version(events, n, f'after_position_{n}', streams)})", str(MAX_VERSION)
         if direction:
-            last = f"({_last_version(events, n, 'up_to_position')})"
+            last = f"({_last_version(events, n, 'up_to_position', streams)})"
         else:
             matches += " AND candidate.position + 0 <= :up_to_position"
     else:
         key = f"candidate.{FIELDS[first]}, candidate.position"
         after, last = f":after_position_{n}", ":up_to_position"
+    if streams is not None:
+        matches += f" AND candidate.position > :after_position_{n} AND candidate.position <= :up_to_position"
+        if first == "stream_ids":
+            matches += f" AND candidate.position > ({_after_position(streams, n)})"
     return f"""
             SELECT match_{n}.position
             FROM unnest(:{first}_{n}) AS filter_{n}(value)
@@ -195,9 +204,20 @@ def _lookup_of_tags(events: str, tags: str, n: int, fields: tuple[str, ...], dir
     """
 
 
-def _last_version(events: str, n: int, at_or_before: str) -> str:
+def _after_position(streams: str, n: int) -> str:
+    """Find the position after which a stream begins."""
+    head = f"SELECT head.after_position FROM {streams} AS head WHERE head.stream_id = filter_{n}.value"
+    return f"SELECT coalesce(({head}), CAST(0 AS BIGINT)) AS after_position"
+
+
+def _last_version(events: str, n: int, at_or_before: str, streams: str | None) -> str:
     """Find the last version of a stream at or before the position in a parameter, by bisection, as both ascend."""
     middle = "(search.low + search.high + 1) / 2"
+    newest, probe = (
+        ("", "")
+        if streams is None
+        else (f" AND {each}.position > ({_after_position(streams, n)})" for each in ("newest", "event"))
+    )
     return f"""
         WITH RECURSIVE search(low, high) AS (
             SELECT
@@ -205,7 +225,7 @@ def _last_version(events: str, n: int, at_or_before: str) -> str:
                 (
                     SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
                     FROM {events} AS newest
-                    WHERE newest.stream_id = filter_{n}.value
+                    WHERE newest.stream_id = filter_{n}.value{newest}
                 ) AS high
             UNION ALL
             SELECT
@@ -215,7 +235,7 @@ def _last_version(events: str, n: int, at_or_before: str) -> str:
             JOIN LATERAL (
                 SELECT event.version, event.position
                 FROM {events} AS event
-                WHERE (event.stream_id, event.version) >= (filter_{n}.value, {middle})
+                WHERE (event.stream_id, event.version) >= (filter_{n}.value, {middle}){probe}
                 ORDER BY event.stream_id, event.version
                 LIMIT 1
             ) AS probe ON true
@@ -229,7 +249,7 @@ def _page(tables: Tables, page: str, types: dict[str, Any], **parts: str) -> Cla
     """Put the header before a page."""
     page = page.format(events=table_name(tables.events), columns=EVENT_COLUMNS, **parts)
     detached = NO_PART
-    if tables.parts_can_be_detached:
+    if tables.layout.is_partitioned:
         detached = PART_IN_RANGE.format(detached_parts=table_name(tables.detached_parts))
     numbers = ["up_to_position", "page_size", "settled_position", "token_position"]
     if ":after_position " in page + detached:

@@ -50,72 +50,22 @@ SELECT
     tail.recorded_at
 FROM (
     SELECT
-        page.position AS position,
-        page.stream_id AS stream_id,
-        page.version AS version,
-        page.event_id AS event_id,
-        page.event_type AS event_type,
-        page.schema_version AS schema_version,
-        page.codec AS codec,
-        page.data AS data,
-        page.metadata AS metadata,
-        page.recorded_at AS recorded_at
-    FROM (
-        SELECT
-            es_events.position AS position,
-            es_events.stream_id AS stream_id,
-            es_events.version AS version,
-            es_events.event_id AS event_id,
-            es_events.event_type AS event_type,
-            es_events.schema_version AS schema_version,
-            es_events.codec AS codec,
-            es_events.data AS data,
-            CAST(es_events.metadata AS TEXT) AS metadata,
-            es_events.recorded_at AS recorded_at
-        FROM es_events
-        WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
-            AND es_events.version > coalesce((SELECT snapshot.version FROM snapshot), 0)
-            AND es_events.version <= %(up_to_version)b::BIGINT
-        ORDER BY es_events.version
-        LIMIT (SELECT %(page_size)b::BIGINT AS page_size)
-    ) AS page
-    UNION ALL
-    SELECT
-        0 AS position,
-        NULL AS stream_id,
-        0 AS version,
-        NULL AS event_id,
-        NULL AS event_type,
-        NULL AS schema_version,
-        NULL AS codec,
-        NULL AS data,
-        detached.part AS metadata,
-        NULL AS recorded_at
-    FROM (
-        SELECT CAST(
-            jsonb_build_array(
-                es_detached_parts.first_position,
-                es_detached_parts.last_position,
-                es_detached_parts.name,
-                es_detached_parts.location,
-                es_detached_parts.sha256,
-                (
-                    SELECT es_streams.version
-                    FROM es_streams
-                    WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C"
-                )
-            ) AS TEXT
-        ) AS part
-        FROM es_detached_parts
-        WHERE es_detached_parts.events > 0
-            AND es_detached_parts.last_position > (
-                SELECT es_streams.after_position
-                FROM es_streams
-                WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C"
-            )
-        ORDER BY es_detached_parts.last_position
-        LIMIT 1
-    ) AS detached
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
+        AND es_events.version > coalesce((SELECT snapshot.version FROM snapshot), 0)
+        AND es_events.version <= %(up_to_version)b::BIGINT
+    ORDER BY es_events.version
+    LIMIT (SELECT %(page_size)b::BIGINT AS page_size)
 ) AS tail;
 
 -- aggregates.snapshot_versions
@@ -186,60 +136,6 @@ WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C";
 UPDATE es_streams
 SET deleted_version=es_streams.version
 WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C";
-
--- detached.last_part
-SELECT CAST(
-    jsonb_build_array(
-        es_detached_parts.first_position,
-        es_detached_parts.last_position,
-        es_detached_parts.name,
-        es_detached_parts.location,
-        es_detached_parts.sha256
-    ) AS TEXT
-) AS part
-FROM es_detached_parts
-WHERE es_detached_parts.events > 0
-ORDER BY es_detached_parts.last_position DESC
-LIMIT 1;
-
--- detached.part_at
-SELECT CAST(
-    jsonb_build_array(
-        es_detached_parts.first_position,
-        es_detached_parts.last_position,
-        es_detached_parts.name,
-        es_detached_parts.location,
-        es_detached_parts.sha256
-    ) AS TEXT
-) AS part
-FROM es_detached_parts
-WHERE es_detached_parts.first_position <= %(position)b::BIGINT
-    AND es_detached_parts.last_position >= %(position)b::BIGINT;
-
--- detached.part_of_stream
-SELECT CAST(
-    jsonb_build_array(
-        es_detached_parts.first_position,
-        es_detached_parts.last_position,
-        es_detached_parts.name,
-        es_detached_parts.location,
-        es_detached_parts.sha256,
-        (
-            SELECT es_streams.version
-            FROM es_streams
-            WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C"
-        )
-    ) AS TEXT
-) AS part
-FROM es_detached_parts
-WHERE es_detached_parts.events > 0
-    AND es_detached_parts.last_position > (
-        SELECT es_streams.after_position
-        FROM es_streams
-        WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C"
-    )
-ORDER BY es_detached_parts.last_position
-LIMIT 1;
 
 -- event_types.event_type_spans
 WITH RECURSIVE present(event_type) AS (
@@ -553,47 +449,6 @@ WHERE es_streams.version >= %(min_version)b::BIGINT
     AND es_streams.stream_id >= %(category)b::TEXT
     AND es_streams.stream_id < (%(category)b::TEXT || '.')
     AND es_streams.category = %(category)b::TEXT;
-
--- parts.ends_of_part('es_events_1')
-SELECT
-    count(*) AS events,
-    min(event.position) AS first_position,
-    max(event.position) AS last_position
-FROM es_events_1 AS event;
-
--- parts.page_of_part('es_events_1')
-SELECT
-    event.position,
-    event.stream_id,
-    event.version,
-    event.event_id,
-    event.event_type,
-    event.schema_version,
-    event.codec,
-    event.data,
-    CAST(event.metadata AS TEXT) AS metadata,
-    event.recorded_at
-FROM es_events_1 AS event
-WHERE event.position > %(after_position)b::BIGINT
-ORDER BY event.position
-LIMIT %(page_size)b::BIGINT;
-
--- parts.page_of_part_by_stream('es_events_1')
-SELECT
-    event.position,
-    event.stream_id,
-    event.version,
-    event.event_id,
-    event.event_type,
-    event.schema_version,
-    event.codec,
-    event.data,
-    CAST(event.metadata AS TEXT) AS metadata,
-    event.recorded_at
-FROM es_events_1 AS event
-WHERE (event.stream_id, event.version) > (%(after_stream_id)b::TEXT, %(after_version)b::BIGINT)
-ORDER BY event.stream_id, event.version
-LIMIT %(page_size)b::BIGINT;
 
 -- postgresql.append.append(Expectation.NEW)
 WITH
@@ -2440,19 +2295,7 @@ SELECT setval(
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    (
-        SELECT CAST(
-            jsonb_build_array(
-                part.first_position, part.last_position, part.name, part.location, part.sha256
-            ) AS TEXT
-        ) AS part
-        FROM es_detached_parts AS part
-        WHERE part.events > 0
-            AND part.last_position > %(after_position)b::BIGINT
-            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
-        ORDER BY part.last_position
-        LIMIT 1
-    ) AS stream_id,
+    CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -2496,19 +2339,7 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    (
-        SELECT CAST(
-            jsonb_build_array(
-                part.first_position, part.last_position, part.name, part.location, part.sha256
-            ) AS TEXT
-        ) AS part
-        FROM es_detached_parts AS part
-        WHERE part.events > 0
-            AND part.last_position > %(after_position)b::BIGINT
-            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
-        ORDER BY part.last_position
-        LIMIT 1
-    ) AS stream_id,
+    CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -2552,19 +2383,7 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    (
-        SELECT CAST(
-            jsonb_build_array(
-                part.first_position, part.last_position, part.name, part.location, part.sha256
-            ) AS TEXT
-        ) AS part
-        FROM es_detached_parts AS part
-        WHERE part.events > 0
-            AND part.last_position > %(after_position)b::BIGINT
-            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
-        ORDER BY part.last_position
-        LIMIT 1
-    ) AS stream_id,
+    CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -2628,19 +2447,7 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    (
-        SELECT CAST(
-            jsonb_build_array(
-                part.first_position, part.last_position, part.name, part.location, part.sha256
-            ) AS TEXT
-        ) AS part
-        FROM es_detached_parts AS part
-        WHERE part.events > 0
-            AND part.last_position > %(after_position)b::BIGINT
-            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
-        ORDER BY part.last_position
-        LIMIT 1
-    ) AS stream_id,
+    CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -2749,19 +2556,7 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    (
-        SELECT CAST(
-            jsonb_build_array(
-                part.first_position, part.last_position, part.name, part.location, part.sha256
-            ) AS TEXT
-        ) AS part
-        FROM es_detached_parts AS part
-        WHERE part.events > 0
-            AND part.last_position > %(after_position)b::BIGINT
-            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
-        ORDER BY part.last_position
-        LIMIT 1
-    ) AS stream_id,
+    CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -2831,19 +2626,7 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    (
-        SELECT CAST(
-            jsonb_build_array(
-                part.first_position, part.last_position, part.name, part.location, part.sha256
-            ) AS TEXT
-        ) AS part
-        FROM es_detached_parts AS part
-        WHERE part.events > 0
-            AND part.last_position > %(after_position)b::BIGINT
-            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
-        ORDER BY part.last_position
-        LIMIT 1
-    ) AS stream_id,
+    CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -2913,19 +2696,7 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    (
-        SELECT CAST(
-            jsonb_build_array(
-                part.first_position, part.last_position, part.name, part.location, part.sha256
-            ) AS TEXT
-        ) AS part
-        FROM es_detached_parts AS part
-        WHERE part.events > 0
-            AND part.last_position > %(after_position)b::BIGINT
-            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
-        ORDER BY part.last_position
-        LIMIT 1
-    ) AS stream_id,
+    CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -3035,19 +2806,7 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    (
-        SELECT CAST(
-            jsonb_build_array(
-                part.first_position, part.last_position, part.name, part.location, part.sha256
-            ) AS TEXT
-        ) AS part
-        FROM es_detached_parts AS part
-        WHERE part.events > 0
-            AND part.last_position > %(after_position)b::BIGINT
-            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
-        ORDER BY part.last_position
-        LIMIT 1
-    ) AS stream_id,
+    CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -3157,19 +2916,7 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    (
-        SELECT CAST(
-            jsonb_build_array(
-                part.first_position, part.last_position, part.name, part.location, part.sha256
-            ) AS TEXT
-        ) AS part
-        FROM es_detached_parts AS part
-        WHERE part.events > 0
-            AND part.last_position > %(after_position)b::BIGINT
-            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
-        ORDER BY part.last_position
-        LIMIT 1
-    ) AS stream_id,
+    CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -3240,19 +2987,7 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    (
-        SELECT CAST(
-            jsonb_build_array(
-                part.first_position, part.last_position, part.name, part.location, part.sha256
-            ) AS TEXT
-        ) AS part
-        FROM es_detached_parts AS part
-        WHERE part.events > 0
-            AND part.last_position > %(after_position)b::BIGINT
-            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
-        ORDER BY part.last_position
-        LIMIT 1
-    ) AS stream_id,
+    CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -3363,19 +3098,7 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    (
-        SELECT CAST(
-            jsonb_build_array(
-                part.first_position, part.last_position, part.name, part.location, part.sha256
-            ) AS TEXT
-        ) AS part
-        FROM es_detached_parts AS part
-        WHERE part.events > 0
-            AND part.last_position > %(after_position)b::BIGINT
-            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
-        ORDER BY part.last_position
-        LIMIT 1
-    ) AS stream_id,
+    CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -3511,19 +3234,7 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    (
-        SELECT CAST(
-            jsonb_build_array(
-                part.first_position, part.last_position, part.name, part.location, part.sha256
-            ) AS TEXT
-        ) AS part
-        FROM es_detached_parts AS part
-        WHERE part.events > 0
-            AND part.last_position > %(after_position)b::BIGINT
-            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
-        ORDER BY part.last_position
-        LIMIT 1
-    ) AS stream_id,
+    CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -3619,19 +3330,7 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    (
-        SELECT CAST(
-            jsonb_build_array(
-                part.first_position, part.last_position, part.name, part.location, part.sha256
-            ) AS TEXT
-        ) AS part
-        FROM es_detached_parts AS part
-        WHERE part.events > 0
-            AND part.last_position > %(after_position)b::BIGINT
-            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
-        ORDER BY part.last_position
-        LIMIT 1
-    ) AS stream_id,
+    CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -3728,19 +3427,7 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    (
-        SELECT CAST(
-            jsonb_build_array(
-                part.first_position, part.last_position, part.name, part.location, part.sha256
-            ) AS TEXT
-        ) AS part
-        FROM es_detached_parts AS part
-        WHERE part.events > 0
-            AND part.last_position > %(after_position)b::BIGINT
-            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
-        ORDER BY part.last_position
-        LIMIT 1
-    ) AS stream_id,
+    CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -3844,19 +3531,7 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    (
-        SELECT CAST(
-            jsonb_build_array(
-                part.first_position, part.last_position, part.name, part.location, part.sha256
-            ) AS TEXT
-        ) AS part
-        FROM es_detached_parts AS part
-        WHERE part.events > 0
-            AND part.last_position > %(after_position)b::BIGINT
-            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
-        ORDER BY part.last_position
-        LIMIT 1
-    ) AS stream_id,
+    CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -3920,19 +3595,7 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    (
-        SELECT CAST(
-            jsonb_build_array(
-                part.first_position, part.last_position, part.name, part.location, part.sha256
-            ) AS TEXT
-        ) AS part
-        FROM es_detached_parts AS part
-        WHERE part.events > 0
-            AND part.last_position > %(after_position)b::BIGINT
-            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
-        ORDER BY part.last_position
-        LIMIT 1
-    ) AS stream_id,
+    CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -4078,19 +3741,7 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    (
-        SELECT CAST(
-            jsonb_build_array(
-                part.first_position, part.last_position, part.name, part.location, part.sha256
-            ) AS TEXT
-        ) AS part
-        FROM es_detached_parts AS part
-        WHERE part.events > 0
-            AND part.last_position > %(after_position)b::BIGINT
-            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
-        ORDER BY part.last_position
-        LIMIT 1
-    ) AS stream_id,
+    CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -4160,19 +3811,7 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    (
-        SELECT CAST(
-            jsonb_build_array(
-                part.first_position, part.last_position, part.name, part.location, part.sha256
-            ) AS TEXT
-        ) AS part
-        FROM es_detached_parts AS part
-        WHERE part.events > 0
-            AND part.last_position > %(after_position)b::BIGINT
-            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
-        ORDER BY part.last_position
-        LIMIT 1
-    ) AS stream_id,
+    CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -4242,19 +3881,7 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    (
-        SELECT CAST(
-            jsonb_build_array(
-                part.first_position, part.last_position, part.name, part.location, part.sha256
-            ) AS TEXT
-        ) AS part
-        FROM es_detached_parts AS part
-        WHERE part.events > 0
-            AND part.last_position > %(after_position)b::BIGINT
-            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
-        ORDER BY part.last_position
-        LIMIT 1
-    ) AS stream_id,
+    CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -4401,19 +4028,7 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    (
-        SELECT CAST(
-            jsonb_build_array(
-                part.first_position, part.last_position, part.name, part.location, part.sha256
-            ) AS TEXT
-        ) AS part
-        FROM es_detached_parts AS part
-        WHERE part.events > 0
-            AND part.last_position > %(after_position)b::BIGINT
-            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
-        ORDER BY part.last_position
-        LIMIT 1
-    ) AS stream_id,
+    CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -4560,19 +4175,7 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    (
-        SELECT CAST(
-            jsonb_build_array(
-                part.first_position, part.last_position, part.name, part.location, part.sha256
-            ) AS TEXT
-        ) AS part
-        FROM es_detached_parts AS part
-        WHERE part.events > 0
-            AND part.last_position > %(after_position)b::BIGINT
-            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
-        ORDER BY part.last_position
-        LIMIT 1
-    ) AS stream_id,
+    CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -4643,19 +4246,7 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    (
-        SELECT CAST(
-            jsonb_build_array(
-                part.first_position, part.last_position, part.name, part.location, part.sha256
-            ) AS TEXT
-        ) AS part
-        FROM es_detached_parts AS part
-        WHERE part.events > 0
-            AND part.last_position > %(after_position)b::BIGINT
-            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
-        ORDER BY part.last_position
-        LIMIT 1
-    ) AS stream_id,
+    CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -4803,19 +4394,7 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    (
-        SELECT CAST(
-            jsonb_build_array(
-                part.first_position, part.last_position, part.name, part.location, part.sha256
-            ) AS TEXT
-        ) AS part
-        FROM es_detached_parts AS part
-        WHERE part.events > 0
-            AND part.last_position > %(after_position)b::BIGINT
-            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
-        ORDER BY part.last_position
-        LIMIT 1
-    ) AS stream_id,
+    CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -4988,19 +4567,7 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    (
-        SELECT CAST(
-            jsonb_build_array(
-                part.first_position, part.last_position, part.name, part.location, part.sha256
-            ) AS TEXT
-        ) AS part
-        FROM es_detached_parts AS part
-        WHERE part.events > 0
-            AND part.last_position > %(after_position)b::BIGINT
-            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
-        ORDER BY part.last_position
-        LIMIT 1
-    ) AS stream_id,
+    CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -5096,19 +4663,7 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    (
-        SELECT CAST(
-            jsonb_build_array(
-                part.first_position, part.last_position, part.name, part.location, part.sha256
-            ) AS TEXT
-        ) AS part
-        FROM es_detached_parts AS part
-        WHERE part.events > 0
-            AND part.last_position > %(after_position)b::BIGINT
-            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
-        ORDER BY part.last_position
-        LIMIT 1
-    ) AS stream_id,
+    CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -5205,19 +4760,7 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    (
-        SELECT CAST(
-            jsonb_build_array(
-                part.first_position, part.last_position, part.name, part.location, part.sha256
-            ) AS TEXT
-        ) AS part
-        FROM es_detached_parts AS part
-        WHERE part.events > 0
-            AND part.last_position > %(after_position)b::BIGINT
-            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
-        ORDER BY part.last_position
-        LIMIT 1
-    ) AS stream_id,
+    CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -5740,14 +5283,6 @@ SELECT
                             AND tombstone.event_type IN ('$stream-deleted', '$stream-archived')
                     )
                 )
-                OR (
-                    EXISTS (
-                        SELECT 1 AS one
-                        FROM es_detached_parts AS part_of_position
-                        WHERE part_of_position.first_position <= es_checkpoints.event_position
-                            AND part_of_position.last_position >= es_checkpoints.event_position
-                    )
-                )
         )
         END AS has_log_gone_back
 FROM es_checkpoints
@@ -5902,14 +5437,6 @@ SELECT
                             AND tombstone.event_type IN ('$stream-deleted', '$stream-archived')
                     )
                 )
-                OR (
-                    EXISTS (
-                        SELECT 1 AS one
-                        FROM es_detached_parts AS part_of_position
-                        WHERE part_of_position.first_position <= es_checkpoints.event_position
-                            AND part_of_position.last_position >= es_checkpoints.event_position
-                    )
-                )
         )
         END AS has_log_gone_back
 FROM es_checkpoints
@@ -5961,6 +5488,25 @@ SELECT max(es_events.version) AS version
 FROM es_events
 WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C";
 
+-- reading.read_backwards
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.schema_version,
+    es_events.codec,
+    es_events.data,
+    CAST(es_events.metadata AS TEXT) AS metadata,
+    es_events.recorded_at
+FROM es_events
+WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
+    AND es_events.version > %(after_version)b::BIGINT
+    AND es_events.version <= %(up_to_version)b::BIGINT
+ORDER BY es_events.version DESC
+LIMIT %(page_size)b::BIGINT;
+
 -- reading.read_forwards
 SELECT
     es_events.position,
@@ -5979,146 +5525,6 @@ WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
     AND es_events.version <= %(up_to_version)b::BIGINT
 ORDER BY es_events.version
 LIMIT %(page_size)b::BIGINT;
-
--- reading.read_page_backwards
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
-FROM (
-    SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
-        AND es_events.version > %(after_version)b::BIGINT
-        AND es_events.version <= %(up_to_version)b::BIGINT
-    ORDER BY es_events.version DESC
-    LIMIT %(page_size)b::BIGINT
-) AS page
-UNION ALL
-SELECT
-    0 AS position,
-    NULL AS stream_id,
-    0 AS version,
-    NULL AS event_id,
-    NULL AS event_type,
-    NULL AS schema_version,
-    NULL AS codec,
-    NULL AS data,
-    detached.part AS metadata,
-    NULL AS recorded_at
-FROM (
-    SELECT CAST(
-        jsonb_build_array(
-            es_detached_parts.first_position,
-            es_detached_parts.last_position,
-            es_detached_parts.name,
-            es_detached_parts.location,
-            es_detached_parts.sha256,
-            (
-                SELECT es_streams.version
-                FROM es_streams
-                WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C"
-            )
-        ) AS TEXT
-    ) AS part
-    FROM es_detached_parts
-    WHERE es_detached_parts.events > 0
-        AND es_detached_parts.last_position > (
-            SELECT es_streams.after_position
-            FROM es_streams
-            WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C"
-        )
-    ORDER BY es_detached_parts.last_position
-    LIMIT 1
-) AS detached
-ORDER BY version DESC;
-
--- reading.read_page_forwards
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
-FROM (
-    SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
-        AND es_events.version > %(after_version)b::BIGINT
-        AND es_events.version <= %(up_to_version)b::BIGINT
-    ORDER BY es_events.version
-    LIMIT %(page_size)b::BIGINT
-) AS page
-UNION ALL
-SELECT
-    0 AS position,
-    NULL AS stream_id,
-    0 AS version,
-    NULL AS event_id,
-    NULL AS event_type,
-    NULL AS schema_version,
-    NULL AS codec,
-    NULL AS data,
-    detached.part AS metadata,
-    NULL AS recorded_at
-FROM (
-    SELECT CAST(
-        jsonb_build_array(
-            es_detached_parts.first_position,
-            es_detached_parts.last_position,
-            es_detached_parts.name,
-            es_detached_parts.location,
-            es_detached_parts.sha256,
-            (
-                SELECT es_streams.version
-                FROM es_streams
-                WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C"
-            )
-        ) AS TEXT
-    ) AS part
-    FROM es_detached_parts
-    WHERE es_detached_parts.events > 0
-        AND es_detached_parts.last_position > (
-            SELECT es_streams.after_position
-            FROM es_streams
-            WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C"
-        )
-    ORDER BY es_detached_parts.last_position
-    LIMIT 1
-) AS detached
-ORDER BY version;
 
 -- reading.stream_version
 SELECT es_streams.version
@@ -6170,12 +5576,13 @@ WHERE snapshots.stream_id = %(stream_id)b::TEXT
 RETURNING snapshots.version;
 
 -- repairs.restore_head
-INSERT INTO es_streams (stream_id, version, created_at, updated_at)
+INSERT INTO es_streams (stream_id, version, created_at, updated_at, after_position)
 SELECT
     es_events.stream_id,
     max(es_events.version) AS version,
     min(es_events.recorded_at) AS created_at,
-    max(es_events.recorded_at) AS updated_at
+    max(es_events.recorded_at) AS updated_at,
+    min(es_events.position) - 1 AS after_position
 FROM es_events
 WHERE es_events.stream_id = %(stream_id)b::TEXT
 GROUP BY es_events.stream_id
@@ -6183,15 +5590,27 @@ ON CONFLICT (stream_id)
 DO UPDATE SET
     version = excluded.version,
     created_at = excluded.created_at,
-    updated_at = excluded.updated_at
-WHERE es_streams.version != excluded.version
+    updated_at = excluded.updated_at,
+    after_position = excluded.after_position
+WHERE es_streams.version != excluded.version OR es_streams.after_position > excluded.after_position
 RETURNING es_streams.version;
 
 -- schema.schema_version
+-- with name_of_es_events = 'es_events'
 SELECT
     es_schema.version,
     es_schema.breaking_version,
-    to_regclass('pg_catalog.pg_dist_local_group') IS NOT NULL AS has_citus
+    to_regclass('pg_catalog.pg_dist_local_group') IS NOT NULL AS has_citus,
+    (
+        SELECT CAST(pg_class.oid AS BIGINT)
+        FROM pg_catalog.pg_class
+        WHERE pg_class.oid = to_regclass(%(name_of_es_events)b::TEXT)
+    ) AS es_events,
+    (
+        SELECT pg_class.relkind = 'p'
+        FROM pg_catalog.pg_class
+        WHERE pg_class.oid = to_regclass(%(name_of_es_events)b::TEXT)
+    ) AS is_partitioned
 FROM es_schema;
 
 -- snapshots.delete_snapshot
@@ -6294,6 +5713,11 @@ SELECT es_streams.category, count(*) AS streams FROM es_streams GROUP BY es_stre
 
 -- statistics.time_now
 SELECT statement_timestamp() AS now;
+
+-- transfer.begin_stream_before
+UPDATE es_streams
+SET after_position=(%(position)b::BIGINT - 1)
+WHERE es_streams.stream_id = %(of_stream)b::TEXT AND es_streams.after_position >= %(position)b::BIGINT;
 
 -- transfer.insert_snapshot
 INSERT INTO snapshots (version, created_at, schema_version, codec, stream_id, state)
@@ -6425,14 +5849,6 @@ WHERE CASE
                         AND tombstone.event_type IN ('$stream-deleted', '$stream-archived')
                 )
             )
-            OR (
-                EXISTS (
-                    SELECT 1 AS one
-                    FROM es_detached_parts AS part_of_position
-                    WHERE part_of_position.first_position <= es_checkpoints.event_position
-                        AND part_of_position.last_position >= es_checkpoints.event_position
-                )
-            )
     )
     END
 ORDER BY es_checkpoints.name;
@@ -6539,7 +5955,10 @@ SELECT
     coalesce(summary.count, 0) AS count,
     summary.newest,
     coalesce(summary.breaks, 0) AS breaks,
-    coalesce(summary.out_of_bounds, 0) AS out_of_bounds
+    coalesce(summary.out_of_bounds, 0) AS out_of_bounds,
+    CASE
+        WHEN (es_streams.after_position >= summary.first_position) THEN summary.first_position
+        END AS hidden
 FROM es_streams
 LEFT OUTER JOIN (
     SELECT
@@ -6549,7 +5968,8 @@ LEFT OUTER JOIN (
         count(*) FILTER (
             WHERE step.version != step.version_before + 1 OR step.position <= step.position_before
         ) AS breaks,
-        count(*) FILTER (WHERE step.is_out_of_bounds) AS out_of_bounds
+        count(*) FILTER (WHERE step.is_out_of_bounds) AS out_of_bounds,
+        min(step.position) AS first_position
     FROM (
         SELECT
             es_events.stream_id AS stream_id,
@@ -6591,7 +6011,10 @@ SELECT
     coalesce(summary.count, 0) AS count,
     summary.newest,
     coalesce(summary.breaks, 0) AS breaks,
-    coalesce(summary.out_of_bounds, 0) AS out_of_bounds
+    coalesce(summary.out_of_bounds, 0) AS out_of_bounds,
+    CASE
+        WHEN (es_streams.after_position >= summary.first_position) THEN summary.first_position
+        END AS hidden
 FROM es_streams
 LEFT OUTER JOIN (
     SELECT
@@ -6601,7 +6024,8 @@ LEFT OUTER JOIN (
         count(*) FILTER (
             WHERE step.version != step.version_before + 1 OR step.position <= step.position_before
         ) AS breaks,
-        count(*) FILTER (WHERE step.is_out_of_bounds) AS out_of_bounds
+        count(*) FILTER (WHERE step.is_out_of_bounds) AS out_of_bounds,
+        min(step.position) AS first_position
     FROM (
         SELECT
             es_events.stream_id AS stream_id,
@@ -6736,84 +6160,6 @@ RELEASE SAVEPOINT eventstore;
 -- core/execution.py: JoinedTransaction.transaction
 ROLLBACK TO SAVEPOINT eventstore;
 
--- parts/detaching.py
-SELECT name, position
-FROM {checkpoints}
-WHERE position < :last_position
-ORDER BY name
-LIMIT :at_most;
-
--- parts/detaching.py
-SELECT projection, position
-FROM {dead_letters}
-WHERE status = 'pending' AND position BETWEEN :first_position AND :last_position
-ORDER BY position, projection
-LIMIT :at_most;
-
--- parts/detaching.py
-SELECT DISTINCT event.stream_id
-FROM {part} AS event
-JOIN {streams} AS head ON head.stream_id = event.stream_id
-WHERE head.deleted_version IS NULL AND head.archived_version IS NULL
-LIMIT :at_most;
-
--- parts/detaching.py
-INSERT INTO {detached_parts} (first_position, last_position, events, name, location, sha256)
-VALUES (:first_position, :last_position, :events, :name, :location, :sha256);
-
--- parts/detaching.py
-UPDATE {schema_table} SET breaking_version = :version WHERE breaking_version < :version;
-
--- parts/detaching.py
-SELECT held.virtualtransaction, held.pid
-FROM pg_locks AS held
-JOIN pg_stat_activity AS session ON session.pid = held.pid
-WHERE held.locktype = 'virtualxid'
-    AND held.mode = 'ExclusiveLock'
-    AND held.granted
-    AND held.pid <> pg_backend_pid()
-    AND session.datid = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND session.usesysid IS NOT NULL
-    AND session.usesysid <> 0;
-
--- parts/detaching.py
-SELECT 1 FROM pg_partitioned_table WHERE partrelid = to_regclass(:events) AND partdefid <> 0;
-
--- parts/detaching.py: _Detach._detach.attempt
-ALTER TABLE {…} DETACH PARTITION {…} {…};
-
--- parts/detaching.py: _Detach._execute
-SELECT set_config('lock_timeout', :value, false);
-
--- parts/detaching.py: _Detach._list
-SET LOCAL synchronous_commit = on;
-
--- parts/detaching.py: _Detach.drop.attempt
-DROP TABLE {…};
-
--- parts/partition.py
-SELECT
-    leaf.relname,
-    CAST((regexp_match(pg_get_expr(leaf.relpartbound, leaf.oid), 'FROM .''?(\d+)'))[1] AS bigint) AS first_position,
-    CAST((regexp_match(pg_get_expr(leaf.relpartbound, leaf.oid), 'TO .''?(\d+)'))[1] AS bigint) AS end_position,
-    inherits.inhdetachpending
-FROM pg_inherits AS inherits
-JOIN pg_class AS leaf ON leaf.oid = inherits.inhrelid
-WHERE inherits.inhparent = to_regclass(:events)
-ORDER BY 3, 1;
-
--- parts/partition.py
-SELECT
-    part.name,
-    part.first_position,
-    part.last_position,
-    part.events,
-    part.location,
-    part.sha256,
-    to_regclass(:schema || quote_ident(part.name)) IS NOT NULL
-FROM {detached_parts} AS part
-ORDER BY part.first_position;
-
 -- tables/after_position.py: start_streams_at_newest_position
 ALTER TABLE {…} ALTER COLUMN after_position SET DEFAULT;
 
@@ -6894,6 +6240,306 @@ ON CONFLICT (stream_id)
 DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = excluded.updated_at
 WHERE true
 RETURNING es_streams.version;
+
+
+-- ======== on a partitioned log
+
+-- postgresql.read_page.read_matching((('event_types',),))
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT event.*
+    FROM (
+        SELECT matches.position
+        FROM (
+            SELECT match_0.position
+            FROM unnest(%(event_types_0)b::TEXT[]) AS filter_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position
+                FROM es_events AS candidate
+                WHERE (candidate.event_type, candidate.position) > (
+                    filter_0.value, %(after_position_0)b::BIGINT
+                )
+                    AND (candidate.event_type, candidate.position) <= (
+                        filter_0.value, %(up_to_position)b::BIGINT
+                    )
+                    AND candidate.position > %(after_position_0)b::BIGINT
+                    AND candidate.position <= %(up_to_position)b::BIGINT
+                ORDER BY candidate.event_type, candidate.position
+                LIMIT %(page_size)b::BIGINT
+            ) AS match_0
+                ON true
+        ) AS matches
+        ORDER BY matches.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- postgresql.read_page.read_matching((('stream_ids',),), backwards=True)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT event.*
+    FROM (
+        SELECT matches.position
+        FROM (
+            SELECT match_0.position
+            FROM unnest(%(stream_ids_0)b::TEXT[]) AS filter_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position
+                FROM es_events AS candidate
+                WHERE (candidate.stream_id, candidate.version) > (
+                    filter_0.value,
+                    (
+                        WITH RECURSIVE search(low, high) AS (
+                            SELECT
+                                CAST(0 AS BIGINT) AS low,
+                                (
+                                    SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
+                                    FROM es_events AS newest
+                                    WHERE newest.stream_id = filter_0.value
+                                        AND newest.position > (
+                                            SELECT coalesce(
+                                                (
+                                                    SELECT head.after_position
+                                                    FROM es_streams AS head
+                                                    WHERE head.stream_id = filter_0.value
+                                                ),
+                                                CAST(0 AS BIGINT)
+                                            ) AS after_position
+                                        )
+                                ) AS high
+                            UNION ALL
+                            SELECT
+                                CASE
+                                    WHEN probe.position <= %(after_position_0)b::BIGINT
+                                        THEN probe.version
+                                    ELSE search.low
+                                    END AS low,
+                                CASE
+                                    WHEN probe.position <= %(after_position_0)b::BIGINT
+                                        THEN search.high
+                                    ELSE (search.low + search.high + 1) / 2 - 1
+                                    END AS high
+                            FROM search
+                            JOIN LATERAL (
+                                SELECT event.version, event.position
+                                FROM es_events AS event
+                                WHERE (event.stream_id, event.version) >= (
+                                    filter_0.value, (search.low + search.high + 1) / 2
+                                )
+                                    AND event.position > (
+                                        SELECT coalesce(
+                                            (
+                                                SELECT head.after_position
+                                                FROM es_streams AS head
+                                                WHERE head.stream_id = filter_0.value
+                                            ),
+                                            CAST(0 AS BIGINT)
+                                        ) AS after_position
+                                    )
+                                ORDER BY event.stream_id, event.version
+                                LIMIT 1
+                            ) AS probe
+                                ON true
+                            WHERE search.low < search.high
+                        )
+                        SELECT search.low
+                        FROM search
+                        WHERE search.low = search.high
+                    )
+                )
+                    AND (candidate.stream_id, candidate.version) <= (
+                        filter_0.value,
+                        (
+                            WITH RECURSIVE search(low, high) AS (
+                                SELECT
+                                    CAST(0 AS BIGINT) AS low,
+                                    (
+                                        SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
+                                        FROM es_events AS newest
+                                        WHERE newest.stream_id = filter_0.value
+                                            AND newest.position > (
+                                                SELECT coalesce(
+                                                    (
+                                                        SELECT head.after_position
+                                                        FROM es_streams AS head
+                                                        WHERE head.stream_id = filter_0.value
+                                                    ),
+                                                    CAST(0 AS BIGINT)
+                                                ) AS after_position
+                                            )
+                                    ) AS high
+                                UNION ALL
+                                SELECT
+                                    CASE
+                                        WHEN probe.position <= %(up_to_position)b::BIGINT
+                                            THEN probe.version
+                                        ELSE search.low
+                                        END AS low,
+                                    CASE
+                                        WHEN probe.position <= %(up_to_position)b::BIGINT
+                                            THEN search.high
+                                        ELSE (search.low + search.high + 1) / 2 - 1
+                                        END AS high
+                                FROM search
+                                JOIN LATERAL (
+                                    SELECT event.version, event.position
+                                    FROM es_events AS event
+                                    WHERE (event.stream_id, event.version) >= (
+                                        filter_0.value, (search.low + search.high + 1) / 2
+                                    )
+                                        AND event.position > (
+                                            SELECT coalesce(
+                                                (
+                                                    SELECT head.after_position
+                                                    FROM es_streams AS head
+                                                    WHERE head.stream_id = filter_0.value
+                                                ),
+                                                CAST(0 AS BIGINT)
+                                            ) AS after_position
+                                        )
+                                    ORDER BY event.stream_id, event.version
+                                    LIMIT 1
+                                ) AS probe
+                                    ON true
+                                WHERE search.low < search.high
+                            )
+                            SELECT search.low
+                            FROM search
+                            WHERE search.low = search.high
+                        )
+                    )
+                    AND candidate.position > %(after_position_0)b::BIGINT
+                    AND candidate.position <= %(up_to_position)b::BIGINT
+                    AND candidate.position > (
+                        SELECT coalesce(
+                            (
+                                SELECT head.after_position
+                                FROM es_streams AS head
+                                WHERE head.stream_id = filter_0.value
+                            ),
+                            CAST(0 AS BIGINT)
+                        ) AS after_position
+                    )
+                ORDER BY candidate.stream_id DESC, candidate.version DESC
+                LIMIT %(page_size)b::BIGINT
+            ) AS match_0
+                ON true
+        ) AS matches
+        ORDER BY matches.position DESC
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- reading.read_forwards
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.schema_version,
+    es_events.codec,
+    es_events.data,
+    CAST(es_events.metadata AS TEXT) AS metadata,
+    es_events.recorded_at
+FROM es_events
+WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
+    AND es_events.version > %(after_version)b::BIGINT
+    AND es_events.version <= %(up_to_version)b::BIGINT
+    AND es_events.position > coalesce(
+        (
+            SELECT es_streams.after_position
+            FROM es_streams
+            WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C"
+        ),
+        0
+    )
+ORDER BY es_events.version
+LIMIT %(page_size)b::BIGINT;
 
 
 -- ======== with schema="Shop"

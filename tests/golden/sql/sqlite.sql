@@ -127,15 +127,6 @@ UPDATE es_streams SET archived_version=es_streams.version WHERE es_streams.strea
 -- deletion.mark_deleted
 UPDATE es_streams SET deleted_version=es_streams.version WHERE es_streams.stream_id = :stream_id;
 
--- detached.last_part
-SELECT CAST(NULL AS TEXT) AS part WHERE 1 = 0;
-
--- detached.part_at
-SELECT CAST(NULL AS TEXT) AS part WHERE 1 = 0;
-
--- detached.part_of_stream
-SELECT CAST(NULL AS TEXT) AS part WHERE 1 = 0;
-
 -- event_types.event_type_spans
 WITH RECURSIVE present(event_type) AS (
     SELECT min(es_events.event_type) AS event_type
@@ -444,47 +435,6 @@ WHERE es_streams.version >= :min_version
     AND es_streams.stream_id >= :category
     AND es_streams.stream_id < (:category || '.')
     AND es_streams.category = :category;
-
--- parts.ends_of_part('es_events_1')
-SELECT
-    count(*) AS events,
-    min(event.position) AS first_position,
-    max(event.position) AS last_position
-FROM es_events_1 AS event;
-
--- parts.page_of_part('es_events_1')
-SELECT
-    event.position,
-    event.stream_id,
-    event.version,
-    event.event_id,
-    event.event_type,
-    event.schema_version,
-    event.codec,
-    event.data,
-    CAST(event.metadata AS TEXT) AS metadata,
-    event.recorded_at
-FROM es_events_1 AS event
-WHERE event.position > :after_position
-ORDER BY event.position
-LIMIT :page_size;
-
--- parts.page_of_part_by_stream('es_events_1')
-SELECT
-    event.position,
-    event.stream_id,
-    event.version,
-    event.event_id,
-    event.event_type,
-    event.schema_version,
-    event.codec,
-    event.data,
-    CAST(event.metadata AS TEXT) AS metadata,
-    event.recorded_at
-FROM es_events_1 AS event
-WHERE (event.stream_id, event.version) > (:after_stream_id, :after_version)
-ORDER BY event.stream_id, event.version
-LIMIT :page_size;
 
 -- projections.add_dead_letter
 INSERT INTO es_dead_letters (
@@ -807,26 +757,7 @@ WHERE es_checkpoints.name = :name;
 -- reading.newest_stored_version
 SELECT max(es_events.version) AS version FROM es_events WHERE es_events.stream_id = :stream_id;
 
--- reading.read_forwards
-SELECT
-    es_events.position,
-    es_events.stream_id,
-    es_events.version,
-    es_events.event_id,
-    es_events.event_type,
-    es_events.schema_version,
-    es_events.codec,
-    es_events.data,
-    CAST(es_events.metadata AS TEXT) AS metadata,
-    es_events.recorded_at
-FROM es_events
-WHERE es_events.stream_id = :stream_id
-    AND es_events.version > :after_version
-    AND es_events.version <= :up_to_version
-ORDER BY es_events.version
-LIMIT :page_size;
-
--- reading.read_page_backwards
+-- reading.read_backwards
 SELECT
     es_events.position,
     es_events.stream_id,
@@ -845,7 +776,7 @@ WHERE es_events.stream_id = :stream_id
 ORDER BY es_events.version DESC
 LIMIT :page_size;
 
--- reading.read_page_forwards
+-- reading.read_forwards
 SELECT
     es_events.position,
     es_events.stream_id,
@@ -912,12 +843,13 @@ WHERE snapshots.stream_id = :stream_id
 RETURNING version;
 
 -- repairs.restore_head
-INSERT INTO es_streams (stream_id, version, created_at, updated_at)
+INSERT INTO es_streams (stream_id, version, created_at, updated_at, after_position)
 SELECT
     es_events.stream_id,
     max(es_events.version) AS version,
     min(es_events.recorded_at) AS created_at,
-    max(es_events.recorded_at) AS updated_at
+    max(es_events.recorded_at) AS updated_at,
+    min(es_events.position) - 1 AS after_position
 FROM es_events
 WHERE es_events.stream_id = :stream_id
 GROUP BY es_events.stream_id
@@ -925,12 +857,19 @@ ON CONFLICT (stream_id)
 DO UPDATE SET
     version = excluded.version,
     created_at = excluded.created_at,
-    updated_at = excluded.updated_at
-WHERE es_streams.version != excluded.version
+    updated_at = excluded.updated_at,
+    after_position = excluded.after_position
+WHERE es_streams.version != excluded.version OR es_streams.after_position > excluded.after_position
 RETURNING version;
 
 -- schema.schema_version
-SELECT es_schema.version, es_schema.breaking_version, 0 AS has_citus FROM es_schema;
+SELECT
+    es_schema.version,
+    es_schema.breaking_version,
+    0 AS has_citus,
+    0 AS es_events,
+    0 AS is_partitioned
+FROM es_schema;
 
 -- snapshots.delete_snapshot
 DELETE FROM snapshots
@@ -3194,6 +3133,11 @@ SELECT es_streams.category, count(*) AS streams FROM es_streams GROUP BY es_stre
 -- statistics.time_now
 SELECT (strftime('%Y-%m-%d %H:%M:%f000', 'now')) AS now;
 
+-- transfer.begin_stream_before
+UPDATE es_streams
+SET after_position=(:position - 1)
+WHERE es_streams.stream_id = :of_stream AND es_streams.after_position >= :position;
+
 -- transfer.insert_snapshot
 INSERT INTO snapshots (version, created_at, schema_version, codec, stream_id, state)
 VALUES (:version, :created_at, :schema_version, :codec, :stream_id, :state)
@@ -3414,7 +3358,10 @@ SELECT
     coalesce(summary.count, 0) AS count,
     summary.newest,
     coalesce(summary.breaks, 0) AS breaks,
-    coalesce(summary.out_of_bounds, 0) AS out_of_bounds
+    coalesce(summary.out_of_bounds, 0) AS out_of_bounds,
+    CASE
+        WHEN (es_streams.after_position >= summary.first_position) THEN summary.first_position
+        END AS hidden
 FROM es_streams
 LEFT OUTER JOIN (
     SELECT
@@ -3424,7 +3371,8 @@ LEFT OUTER JOIN (
         count(*) FILTER (
             WHERE step.version != step.version_before + 1 OR step.position <= step.position_before
         ) AS breaks,
-        count(*) FILTER (WHERE step.is_out_of_bounds) AS out_of_bounds
+        count(*) FILTER (WHERE step.is_out_of_bounds) AS out_of_bounds,
+        min(step.position) AS first_position
     FROM (
         SELECT
             es_events.stream_id AS stream_id,
@@ -3466,7 +3414,10 @@ SELECT
     coalesce(summary.count, 0) AS count,
     summary.newest,
     coalesce(summary.breaks, 0) AS breaks,
-    coalesce(summary.out_of_bounds, 0) AS out_of_bounds
+    coalesce(summary.out_of_bounds, 0) AS out_of_bounds,
+    CASE
+        WHEN (es_streams.after_position >= summary.first_position) THEN summary.first_position
+        END AS hidden
 FROM es_streams
 LEFT OUTER JOIN (
     SELECT
@@ -3476,7 +3427,8 @@ LEFT OUTER JOIN (
         count(*) FILTER (
             WHERE step.version != step.version_before + 1 OR step.position <= step.position_before
         ) AS breaks,
-        count(*) FILTER (WHERE step.is_out_of_bounds) AS out_of_bounds
+        count(*) FILTER (WHERE step.is_out_of_bounds) AS out_of_bounds,
+        min(step.position) AS first_position
     FROM (
         SELECT
             es_events.stream_id AS stream_id,
@@ -3625,84 +3577,6 @@ RELEASE SAVEPOINT eventstore;
 
 -- core/execution.py: JoinedTransaction.transaction
 ROLLBACK TO SAVEPOINT eventstore;
-
--- parts/detaching.py
-SELECT name, position
-FROM {checkpoints}
-WHERE position < :last_position
-ORDER BY name
-LIMIT :at_most;
-
--- parts/detaching.py
-SELECT projection, position
-FROM {dead_letters}
-WHERE status = 'pending' AND position BETWEEN :first_position AND :last_position
-ORDER BY position, projection
-LIMIT :at_most;
-
--- parts/detaching.py
-SELECT DISTINCT event.stream_id
-FROM {part} AS event
-JOIN {streams} AS head ON head.stream_id = event.stream_id
-WHERE head.deleted_version IS NULL AND head.archived_version IS NULL
-LIMIT :at_most;
-
--- parts/detaching.py
-INSERT INTO {detached_parts} (first_position, last_position, events, name, location, sha256)
-VALUES (:first_position, :last_position, :events, :name, :location, :sha256);
-
--- parts/detaching.py
-UPDATE {schema_table} SET breaking_version = :version WHERE breaking_version < :version;
-
--- parts/detaching.py
-SELECT held.virtualtransaction, held.pid
-FROM pg_locks AS held
-JOIN pg_stat_activity AS session ON session.pid = held.pid
-WHERE held.locktype = 'virtualxid'
-    AND held.mode = 'ExclusiveLock'
-    AND held.granted
-    AND held.pid <> pg_backend_pid()
-    AND session.datid = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND session.usesysid IS NOT NULL
-    AND session.usesysid <> 0;
-
--- parts/detaching.py
-SELECT 1 FROM pg_partitioned_table WHERE partrelid = to_regclass(:events) AND partdefid <> 0;
-
--- parts/detaching.py: _Detach._detach.attempt
-ALTER TABLE {…} DETACH PARTITION {…} {…};
-
--- parts/detaching.py: _Detach._execute
-SELECT set_config('lock_timeout', :value, false);
-
--- parts/detaching.py: _Detach._list
-SET LOCAL synchronous_commit = on;
-
--- parts/detaching.py: _Detach.drop.attempt
-DROP TABLE {…};
-
--- parts/partition.py
-SELECT
-    leaf.relname,
-    CAST((regexp_match(pg_get_expr(leaf.relpartbound, leaf.oid), 'FROM .''?(\d+)'))[1] AS bigint) AS first_position,
-    CAST((regexp_match(pg_get_expr(leaf.relpartbound, leaf.oid), 'TO .''?(\d+)'))[1] AS bigint) AS end_position,
-    inherits.inhdetachpending
-FROM pg_inherits AS inherits
-JOIN pg_class AS leaf ON leaf.oid = inherits.inhrelid
-WHERE inherits.inhparent = to_regclass(:events)
-ORDER BY 3, 1;
-
--- parts/partition.py
-SELECT
-    part.name,
-    part.first_position,
-    part.last_position,
-    part.events,
-    part.location,
-    part.sha256,
-    to_regclass(:schema || quote_ident(part.name)) IS NOT NULL
-FROM {detached_parts} AS part
-ORDER BY part.first_position;
 
 -- tables/after_position.py: start_streams_at_newest_position
 ALTER TABLE {…} ALTER COLUMN after_position SET DEFAULT;
