@@ -655,6 +655,10 @@ class Dialect(Protocol):
         """
         ...
 
+    def look_again(self, run: Run) -> None:
+        """Choose other statements if the tables are not what they were."""
+        ...
+
     def read_stream_page(self, run: Run, statement: Statement, **parameters: Any) -> tuple[Sequence[Row], str | None]:
         """Return a page of a stream, and a part of the log that was detached.
 

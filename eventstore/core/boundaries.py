@@ -8,8 +8,9 @@ from uuid import UUID
 from eventstore.backends.protocol import Condition
 from eventstore.boundaries import Boundary, BoundaryItem, check_queries
 from eventstore.core.core import Core
+from eventstore.core.detached import check_tags
 from eventstore.filters import EventFilter
-from eventstore.rows.mapper import STREAM_ID, VERSION
+from eventstore.rows.mapper import SCHEMA_VERSION, STREAM_ID, VERSION
 
 
 def read_boundary(core: Core, filters: Iterable[EventFilter]) -> Boundary:
@@ -17,12 +18,18 @@ def read_boundary(core: Core, filters: Iterable[EventFilter]) -> Boundary:
 
     Raises:
         InvalidFilter: They are no queries that a boundary can have.
+        HistoryDetached: An event that matches is in a part of the log that was detached.
         SchemaOutdated: There is no table of tags.
     """
     queries = check_queries(filters)
     with core.observer.operation("read") as observed, core.execution.statement() as run:
         core.tags_gate(run)
         header, *rows = core.dialect.read_boundary(run, _as_json([_query(query) for query in queries]))
+        ends = json.loads(header[STREAM_ID])
+        is_last_gone = any(position is not None and event_id is None for _, position, event_id in ends)
+        if is_last_gone or header[SCHEMA_VERSION] not in {None, len(rows)}:
+            core.dialect.look_again(run)
+            check_tags(run, [pivot for pivot, _, _ in ends])
         observed.note(events=len(rows))
     items = [
         BoundaryItem(
@@ -32,7 +39,7 @@ def read_boundary(core: Core, filters: Iterable[EventFilter]) -> Boundary:
             position or 0,
             None if event_id is None else UUID(event_id),
         )
-        for query, (pivot, position, event_id) in zip(queries, json.loads(header[STREAM_ID]), strict=True)
+        for query, (pivot, position, event_id) in zip(queries, ends, strict=True)
     ]
     events = core.mapper.recorded(rows, core.dialect.to_uuid, core.dialect.to_time)
     return Boundary(tuple(items), header[VERSION], tuple(events))

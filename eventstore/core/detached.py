@@ -10,7 +10,7 @@ from eventstore.backends.protocol import Row, Run
 from eventstore.errors import HistoryDetached
 from eventstore.events import TOMBSTONE_ERRORS
 from eventstore.rows.mapper import EVENT_TYPE, VERSION
-from eventstore.statements.detached import last_part, part_at, part_of_stream
+from eventstore.statements.detached import part_at, part_of_stream, part_of_tags
 
 
 def history_detached(part: str, stream_id: str | None = None) -> HistoryDetached:
@@ -49,16 +49,16 @@ def check_stream(run: Run, stream_id: str) -> None:
         raise history_detached(part, stream_id)
 
 
-def is_detached(run: Run, position: int) -> bool:
-    """Return whether a position is in a part that was detached."""
-    return bool(run(part_at, position=position))
-
-
-def check_all(run: Run) -> None:
-    """Check that no part was detached.
+def check_tags(run: Run, tags: Sequence[str]) -> None:
+    """Check that no event with one of these tags was detached.
 
     Raises:
         HistoryDetached: One was.
     """
-    for (part,) in run(last_part):
+    for (part,) in run(part_of_tags, tags=list(tags)):
         raise history_detached(part)
+
+
+def is_detached(run: Run, position: int) -> bool:
+    """Return whether a position is in a part that was detached."""
+    return bool(run(part_at, position=position))

@@ -122,6 +122,8 @@ def repair(store: EventStore, repairs: Iterable[Repair]) -> Iterator[Repair]:
 
 def _repair(store: EventStore, inspection: Inspection, repairs: Sequence[Repair]) -> Iterator[Repair]:
     yield from _repair_schema(store, [each for each in repairs if _step(each.finding) == 0])
+    with inspection.execution.statement() as run:
+        inspection.dialect.look_again(run)  # streams may have events in parts of the log that were detached
     for each in repairs:
         if _step(each.finding) == 1:
             with inspection.execution.transaction() as run:

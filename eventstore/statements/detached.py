@@ -13,6 +13,7 @@ A part is returned as a JSON array: first and last position, name, location, SHA
 from typing import Any, Final
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     ColumnElement,
     CompoundSelect,
@@ -61,13 +62,23 @@ def part_at(tables: Tables) -> ClauseElement:
     return select(_as_json(tables)).where(parts.first_position <= position, parts.last_position >= position)
 
 
-def last_part(tables: Tables) -> ClauseElement:
-    """Return (part) of the last part that had events; no row if no part was detached."""
+def part_of_tags(tables: Tables) -> ClauseElement:
+    """Return (part) of the first part that had events with one of `tags`; no row if none had.
+
+    The tags of events stay when their part is detached.
+    """
     if not tables.layout.is_partitioned:
         return _no_part()
-    parts = tables.detached_parts.c
-    had_events = parts.events > literal_column("0")
-    return select(_as_json(tables)).where(had_events).order_by(parts.last_position.desc()).limit(literal_column("1"))
+    parts, tags = tables.detached_parts.c, tables.tags.c
+    had_some = (
+        select(literal_column("1").label("one"))
+        .where(
+            tags.tag == func.any(bindparam("tags", type_=ARRAY(Text))),
+            tags.position.between(parts.first_position, parts.last_position),
+        )
+        .exists()
+    )
+    return select(_as_json(tables)).where(had_some).order_by(parts.last_position).limit(literal_column("1"))
 
 
 def part_of_stream(tables: Tables) -> Select[Any]:
@@ -114,10 +125,30 @@ def with_part_of_stream(tables: Tables, page: Select[Any]) -> "Select[Any] | Com
     return union_all(select(rows), marker)
 
 
+def may_have_had_events_of(tables: Tables, after_position: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Return whether a part that was detached may have had events of a stream, whose head has this `after_position`."""
+    if not tables.layout.is_partitioned:
+        return _never()
+    parts = tables.detached_parts.alias("part_of_stream").c
+    return (
+        select(literal_column("1").label("one"))
+        .where(parts.events > literal_column("0"), parts.last_position > after_position)
+        .exists()
+    )
+
+
+def detached_parts(tables: Tables) -> ClauseElement:
+    """Return (part, number of events) of each part that was detached, in order of position."""
+    if not tables.layout.is_partitioned:
+        return select(cast_to(null(), Text).label("part"), literal_column("0").label("events")).where(_never())
+    parts = tables.detached_parts.c
+    return select(_as_json(tables), parts.events).order_by(parts.first_position)
+
+
 def is_in_part(tables: Tables, position: ColumnElement[Any]) -> ColumnElement[bool]:
     """Return whether a position is in a part that was detached."""
     if not tables.layout.is_partitioned:
-        return literal_column("1 = 0")
+        return _never()
     parts = tables.detached_parts.alias("part_of_position").c
     return (
         select(literal_column("1").label("one"))
@@ -132,5 +163,9 @@ def _as_json(tables: Tables, *more: ColumnElement[Any]) -> ColumnElement[Any]:
     return cast_to(func.jsonb_build_array(*columns, *more, type_=JSONB()), Text).label("part")
 
 
+def _never() -> ColumnElement[bool]:
+    return literal_column("1 = 0")
+
+
 def _no_part() -> Select[Any]:
-    return select(cast_to(null(), Text).label("part")).where(literal_column("1 = 0"))
+    return select(cast_to(null(), Text).label("part")).where(_never())

@@ -346,7 +346,7 @@ class PostgreSQLDialect:
         *event, positions, ids, has_read_locks, appenders, own, isolation_level = row[:10]
         server, (persistence, cache, drawn, oldest, next_id) = Server(*row[10:13]), row[13:]
         if not self.suits(server.table):
-            self._look_again(run)
+            self.look_again(run)
         newest = None if event[0] is None else PositionToken(*event)
         if joined and isolation_level != "read committed":
             raise UnsuitableTransaction(
@@ -385,12 +385,12 @@ class PostgreSQLDialect:
         """Run the statement that suits the tables; if they were partitioned meanwhile, the one that suits them now."""
         rows = run(statement, table=self.table, **parameters)
         if rows and rows[-1][POSITION] == 0 and rows[-1][METADATA] is None:
-            self._look_again(run)
+            self.look_again(run)
             rows = run(statement, table=self.table, **parameters)
         return (rows[:-1], rows[-1][METADATA]) if rows and rows[-1][POSITION] == 0 else (rows, None)
 
-    def _look_again(self, run: Run) -> None:
-        """Choose other statements, because es_events was partitioned, or a backup was restored."""
+    def look_again(self, run: Run) -> None:
+        """Look whether es_events was partitioned, or a backup was restored."""
         for version, _, _, table, is_partitioned, *_ in run(schema_version):
             self.suit(Layout.of(version, is_partitioned=bool(is_partitioned)), table)
 
