@@ -47,6 +47,7 @@ EventStoreError
 │   ├── ConstraintViolated
 │   ├── EventsWouldBeLost
 │   ├── LogIsPartitioned
+│   ├── PartitioningRefused        the log can't be partitioned, or is not
 │   ├── NoSchema
 │   ├── ForeignMigrationHistory
 │   ├── TableTaken                  another table has the name of one of the store's
@@ -70,6 +71,7 @@ EventStoreError
 │   ├── PositionCacheEnabled        not in this database: positions are not drawn in order
 │   ├── PositionsBehind             not in this database: new events would come before old ones
 │   ├── UnloggedEvents              not in this database: a crash would empty it
+│   ├── OutOfParts                  not in this database: no part of the log takes the next positions
 │   ├── SeveralServers              not by this engine: statements reach more than one server
 │   ├── UnsuitableServer            not there: the locks of one server do not say which appends have ended
 │   ├── PositionBeyondLog           not after this position: the log has never reached it
@@ -810,6 +812,20 @@ class LogIsPartitioned(MigrationError):
         )
 
 
+class PartitioningRefused(MigrationError):
+    """The log can't be partitioned, or a part can't be added; nothing was done.
+
+    Attributes:
+        problem: What is in the way.
+        remedy: What to do; empty if nothing helps.
+    """
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(f"{problem}; nothing was done" + (f"; {remedy}" if remedy else ""))
+
+
 class NoSchema(MigrationError):
     """PostgreSQL has no schema to create the tables in: no schema of the search_path exists. Nothing was created.
 
@@ -1060,6 +1076,22 @@ class PositionsBehind(GlobalOrderError):
             f"the sequence of es_events.position is at {drawn}, behind the newest event{which}, so new events would "
             "come before events that were read; run `eventstore repair`, which sets the sequence to the newest event; "
             "on a subscriber of logical replication, run it after the switch-over, and read the global order only then"
+        )
+
+
+class OutOfParts(GlobalOrderError):
+    """No part of a partitioned log takes the position of a new event. Nothing was stored.
+
+    Attributes:
+        position: The position that was drawn, which no event will have; None if the database did not say it.
+    """
+
+    def __init__(self, position: int | None = None) -> None:
+        self.position = position
+        which = "the next positions" if position is None else f"position {position}"
+        super().__init__(
+            f"no part of es_events takes {which}, so nothing can be appended; run `eventstore partitions add`, and run "
+            "it every day from now on (if `eventstore partitions enable` was interrupted, run that again)"
         )
 
 

@@ -8,6 +8,7 @@ from sqlalchemy.sql import ClauseElement
 from eventstore.statements.columns import event_columns
 from eventstore.statements.detached import with_part_of_stream
 from eventstore.statements.listing import is_of_category
+from eventstore.statements.reading import in_its_parts
 from eventstore.tables import Tables
 
 
@@ -37,7 +38,10 @@ def load_aggregate(tables: Tables) -> ClauseElement:
     page = (
         select(*event_columns(tables))
         .where(
-            events.stream_id == bindparam("stream_id"), events.version > after_version, events.version <= up_to_version
+            events.stream_id == bindparam("stream_id"),
+            events.version > after_version,
+            events.version <= up_to_version,
+            *in_its_parts(tables),
         )
         .order_by(events.version)
         .limit(page_size)

@@ -50,13 +50,13 @@ def _read_stream(tables: Tables) -> Select[Any]:
             events.stream_id == bindparam("stream_id"),
             events.version > bindparam("after_version"),
             events.version <= bindparam("up_to_version"),
-            *_in_its_parts(tables),
+            *in_its_parts(tables),
         )
         .limit(bindparam("page_size", type_=BigInteger))
     )
 
 
-def _in_its_parts(tables: Tables) -> list[ColumnElement[bool]]:
+def in_its_parts(tables: Tables) -> list[ColumnElement[bool]]:
     """Let PostgreSQL skip the parts of the log from before the stream, when it executes the statement."""
     if not tables.layout.is_partitioned:
         return []

@@ -10,7 +10,14 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from eventstore.backends.postgresql.rights import is_permission_denied, permission_denied
 from eventstore.backends.protocol import Dialect, HeadClosed, VersionTaken
-from eventstore.errors import HistoryChangeRefused, PositionsBehind, ReadOnlyDatabase, SchemaMissing, TenantNotSet
+from eventstore.errors import (
+    HistoryChangeRefused,
+    OutOfParts,
+    PositionsBehind,
+    ReadOnlyDatabase,
+    SchemaMissing,
+    TenantNotSet,
+)
 from eventstore.tables import CLOSED_CHECKS
 from eventstore.tables.immutability import TRIGGER
 
@@ -29,6 +36,11 @@ _READ_ONLY: Final = "25006"
 _UNDEFINED_OBJECT: Final = "42704"
 """Of a setting that was never made. All other objects that our statements name are tables, or built in."""
 _EVENTS_KEYS: Final = ("es_events_pkey", "es_events_stream_id_version_key")
+_CHECK_VIOLATION: Final = "23514"
+_ROUTING: Final = "ExecFindPartition"
+"""The function of the server that finds the part for a new event."""
+_FIRST_RANGE: Final = "es_events_1_range"
+"""The check of a log that is to be partitioned, and whose margin is used up."""
 _POSITIONS_KEY: Final = "es_events_position_key"
 _CONTENTION_STATES: Final = frozenset({"40001", "40P01", "55P03"})
 """Serialization failures and statements that a standby has cancelled; deadlocks; lock timeouts."""
@@ -61,6 +73,12 @@ def meaning_of(error: DBAPIError, dialect: Dialect) -> Exception | None:
 
 
 def _meaning_of_constraint(diagnostics: Any, state: str | None) -> Exception | None:
+    if state == _CHECK_VIOLATION:
+        if diagnostics.constraint_name == _FIRST_RANGE:
+            return OutOfParts()
+        if diagnostics.source_function == _ROUTING:
+            position = re.search(r"=\s*\((\d+)\)", diagnostics.message_detail or "")
+            return OutOfParts(None if position is None else int(position.group(1)))
     constraint = str(diagnostics.constraint_name or _named_in(diagnostics, state))
     if constraint == TRIGGER:
         return HistoryChangeRefused()

@@ -1,0 +1,12 @@
+"""Partitions of es_events by position, on PostgreSQL: half the WAL for each append, and old parts can be detached.
+
+`enable` makes the log that is there the first part, online, and copies nothing. Run `add` regularly, so that there is
+always a part for the next events. (docs/how-to/partitions.md)
+"""
+
+from eventstore.migrations.partitioning.adding import Added, add
+from eventstore.migrations.partitioning.enabling import enable
+from eventstore.migrations.partitioning.parts import Part, parts
+from eventstore.migrations.partitioning.runway import Runway, runway
+
+__all__ = ["Added", "Part", "Runway", "add", "enable", "parts", "runway"]
