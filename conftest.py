@@ -33,6 +33,7 @@ pytest_plugins = [
     "tests.fix_clusters",
     "tests.fix_citus",
     "tests.fix_engines",
+    "tests.fix_partitions",
     "tests.fix_migrations",
     "tests.fix_command_line",
     "tests.fix_documentation",

@@ -1264,7 +1264,7 @@ class HistoryDetached(EventStoreError):
         )
         super().__init__(
             f"{what} were detached with the part {part} of the log, positions {first_position} to {last_position}; "
-            f"{where}. Read them there (eventstore.parts.read_part), attach its table, or {go_on}"
+            f"{where}. Read them there (eventstore.detaching.read_part), attach its table, or {go_on}"
         )
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, create_engine, text
 from eventstore import EventStore, migrations
 from eventstore.backends import engine_for
 from eventstore.migrations.environment import VERSION_TABLE
+from eventstore.migrations.name_clashes import is_part
 from eventstore.tables import define_tables
 
 
@@ -70,6 +71,8 @@ def empty(url: str, schema: str | None = None) -> None:
     with engine.begin() as connection:
         found = connection.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")).scalars()
         for name in set(found) - {*(table.name for table in ours.metadata.tables.values()), VERSION_TABLE}:
+            if is_part(name):
+                continue
             connection.execute(text(f'DROP TABLE "{name}" CASCADE'))
         connection.execute(text(f"TRUNCATE {', '.join(map(quote, rows))} RESTART IDENTITY"))
     engine.dispose()

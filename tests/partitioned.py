@@ -2,11 +2,12 @@
 
 from sqlalchemy import Engine
 
-from eventstore.migrations.partitioning import Part, enable
+from eventstore.migrations.partitioning import enable
 from eventstore.migrations.partitioning.adding import create_part
 from eventstore.migrations.partitioning.carrying import Carried
 from eventstore.migrations.partitioning.log import changing
 from eventstore.migrations.settings import Settings
+from eventstore.parts import Part
 
 
 def partition(engine: Engine, *, size: int, count: int) -> None:

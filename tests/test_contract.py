@@ -141,5 +141,23 @@ class TestPostgreSQLWithCursorsOfTheApplication(AppendContract, GlobalOrderContr
         empty(shared_postgres_url)
 
 
+@pytest.mark.slow
+class TestPostgreSQLInParts(AppendContract, GlobalOrderContract, DeletionContract):
+    """The log is partitioned, with parts of five positions. The other contracts follow, in minutes."""
+
+    @pytest.fixture
+    def engine(self, partitioned_engine: Engine) -> Engine:
+        return partitioned_engine
+
+
+@pytest.mark.long
+class TestPostgreSQLInPartsAll(EventStoreContract):
+    """The whole contract on a partitioned log."""
+
+    @pytest.fixture
+    def engine(self, partitioned_engine: Engine) -> Engine:
+        return partitioned_engine
+
+
 class TheirCursor(psycopg.Cursor[Any]):
     """As instrumentation of psycopg has it."""

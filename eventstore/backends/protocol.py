@@ -16,6 +16,7 @@ from sqlalchemy.sql import ClauseElement
 from eventstore.backends.waiting import Waiting
 from eventstore.errors import TablesPlace, UnsuitableSetting
 from eventstore.filters import EventFilter
+from eventstore.parts import Runway
 from eventstore.rows.mapper import PendingAppend, StoredEvent
 from eventstore.tables import Layout, Tables
 from eventstore.tokens import PositionToken
@@ -462,6 +463,10 @@ class Dialect(Protocol):
     @property
     def tables(self) -> Tables:
         """The tables, with this database's types and keys. Made at the first use: for most stores there is none."""
+        ...
+
+    def runway(self, run: Run) -> Runway | None:
+        """Return how long the parts of the log last; None if it is not partitioned, or the role may not know."""
         ...
 
     @property

@@ -15,6 +15,7 @@ from eventstore.cli.group import main, make_group
 from eventstore.cli.health import health
 from eventstore.cli.maintenance import doctor, repair, stats, verify
 from eventstore.cli.migrations import check, migrate, sql, versions_path
+from eventstore.cli.partitions import partitions
 from eventstore.cli.projections import projections
 from eventstore.cli.reading import show, streams, tail
 from eventstore.cli.snapshots import snapshots
@@ -23,8 +24,8 @@ from eventstore.cli.views import recode, views
 
 projections.add_command(dead_letters)
 for _command in (
-    migrate, check, sql, versions_path, streams, show, tail, append, projections, snapshots, health, verify, repair,
-    doctor, stats, export, import_, views, recode,
+    migrate, check, sql, versions_path, partitions, streams, show, tail, append, projections, snapshots, health, verify,
+    repair, doctor, stats, export, import_, views, recode,
 ):  # fmt: skip
     main.add_command(_command)
 

@@ -15,8 +15,9 @@ from eventstore.backends.protocol import Dialect, Row, Run
 from eventstore.common.validation import check_seconds
 from eventstore.core.execution import Execution
 from eventstore.core.schema_version import REQUIRED_BY_PROJECTIONS, check_version
-from eventstore.errors import GlobalOrderError, PermissionDenied, SchemaError, SchemaMissing
+from eventstore.errors import GlobalOrderError, PartitioningRefused, PermissionDenied, SchemaError, SchemaMissing
 from eventstore.findings import Finding, Level
+from eventstore.health.parts import of_runway
 from eventstore.health.report import (
     COUNTED_AT_MOST,
     ConnectionHealth,
@@ -26,6 +27,7 @@ from eventstore.health.report import (
     SchemaHealth,
 )
 from eventstore.health.thresholds import Thresholds
+from eventstore.parts import Runway
 from eventstore.statements.projections import projection_health
 from eventstore.statements.schema import schema_version
 
@@ -41,6 +43,7 @@ class _Observation:
     projections: tuple[ProjectionHealth, ...] = ()
     projections_error: str | None = None
     positions_error: str | None = None
+    runway: Runway | None = None
 
 
 class HealthCheck:
@@ -80,9 +83,10 @@ class HealthCheck:
         projections = tuple(each for each in observation.projections if names is None or each.name in names)
         if observation.schema.fits and observation.projections_error is None:
             problems += thresholds.of_projections(projections)
+        problems += of_runway(observation.runway)
         problems += thresholds.of_pool(pool)
         connection = ConnectionHealth(is_up=observation.error is None, seconds=seconds, error=observation.error)
-        return Health(tuple(problems), connection, observation.schema, projections, pool)
+        return Health(tuple(problems), connection, observation.schema, projections, pool, observation.runway)
 
     def _look_within(self, timeout_seconds: float, names: tuple[str, ...] | None) -> _Observation:
         if isinstance(self._engine.pool, SingletonThreadPool | StaticPool):  # another thread has another database
@@ -114,17 +118,20 @@ class HealthCheck:
         try:
             with self._execution.statement() as run:
                 schema = self._schema(run)
-                positions_error = self._positions_error(run)
+                positions_error, parts = self._positions_error(run), self._runway(run)
                 if names == () or (schema.version or 0) < REQUIRED_BY_PROJECTIONS:
-                    return _Observation(None, schema, positions_error=positions_error)
+                    return _Observation(None, schema, positions_error=positions_error, runway=parts)
                 try:
                     rows = run(projection_health, at_most=COUNTED_AT_MOST)
                 except (DBAPIError, PermissionDenied) as error:
                     if isinstance(error, DBAPIError) and error.connection_invalidated:
                         raise
                     problem = f"can't be read: {self._describe(error)}"
-                    return _Observation(None, schema, projections_error=problem, positions_error=positions_error)
-            return _Observation(None, schema, tuple(map(self._projection, rows)), positions_error=positions_error)
+                    return _Observation(
+                        None, schema, projections_error=problem, positions_error=positions_error, runway=parts
+                    )
+            found = tuple(map(self._projection, rows))
+            return _Observation(None, schema, found, positions_error=positions_error, runway=parts)
         except SchemaError as error:
             return _Observation(None, SchemaHealth(fits=False, version=getattr(error, "found", None), error=str(error)))
         except PermissionDenied as error:
@@ -138,7 +145,7 @@ class HealthCheck:
         rows = run(schema_version)
         if not rows:
             raise SchemaMissing(run.place)
-        version, breaking_version, may_be_distributed = rows[0]
+        version, breaking_version, may_be_distributed, *_ = rows[0]
         check_version(version, breaking_version, place=run.place)
         if may_be_distributed:
             self._dialect.check_server(run)
@@ -152,6 +159,12 @@ class HealthCheck:
         except PermissionDenied:
             return None  # a role that may not read es_events does not append
         return None
+
+    def _runway(self, run: Run) -> Runway | None:
+        try:
+            return self._dialect.runway(run)
+        except (PermissionDenied, PartitioningRefused):
+            return None  # as above; and `verify` says what is wrong with parts that are not ours
 
     def _projection(self, row: Row) -> ProjectionHealth:
         name, position, lag_events, oldest, dead_letters, failure, failed_at, now, log_went_back = row

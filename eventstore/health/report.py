@@ -1,9 +1,11 @@
 """The health of a store: values, without I/O."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from eventstore.findings import Finding
+from eventstore.findings import Finding, Level
+from eventstore.parts import Runway
 
 COUNTED_AT_MOST: Final = 10_000
 """The limit to which lag in events and dead letters are counted."""
@@ -94,6 +96,7 @@ class Health:
         schema: Whether the tables fit this code.
         projections: The projections that were checked, by name.
         pool: How the engine's pool is used.
+        runway: How long the parts of a partitioned log last; None if it is not partitioned.
     """
 
     problems: tuple[Finding, ...]
@@ -101,14 +104,16 @@ class Health:
     schema: SchemaHealth
     projections: tuple[ProjectionHealth, ...]
     pool: PoolHealth
+    runway: Runway | None = None
 
     @property
     def ok(self) -> bool:
-        """Whether there are no problems."""
-        return not self.problems
+        """Whether there are no problems but warnings."""
+        return all(problem.level is Level.WARNING for problem in self.problems)
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as values that JSON has."""
-        return {"ok": self.ok, **asdict(self), "problems": [problem.as_dict() for problem in self.problems]} | {
-            "projections": [asdict(projection) for projection in self.projections]
-        }
+        values = {"ok": self.ok, **asdict(self), "problems": [problem.as_dict() for problem in self.problems]}
+        if self.runway is not None and not math.isinf(self.runway.days_left):
+            values["runway"]["days_left"] = round(self.runway.days_left, 1)
+        return values | {"projections": [asdict(projection) for projection in self.projections]}

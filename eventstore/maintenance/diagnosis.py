@@ -7,6 +7,7 @@ from eventstore import migrations
 from eventstore.core.schema_version import REQUIRED_BY_PROJECTIONS
 from eventstore.errors import PermissionDenied, SchemaError
 from eventstore.findings import Finding, Level
+from eventstore.health.parts import describe, of_runway
 from eventstore.maintenance.damage import if_permitted
 from eventstore.maintenance.inspection import Inspection
 from eventstore.maintenance.position_checks import check_positions
@@ -61,6 +62,7 @@ def _of_tables(store: EventStore, inspection: Inspection) -> Iterator[Finding]:
         schema_version = SCHEMA_VERSION  # whichever it is: the checks below say what they can't read
     yield from if_permitted("schema", _of_schema(store, schema_version))
     yield from if_permitted("positions", _of_positions(inspection))
+    yield from if_permitted("parts", _of_parts(inspection))
     if schema_version >= REQUIRED_BY_PROJECTIONS:
         yield from if_permitted("projections", _of_projections(store, inspection))
 
@@ -77,6 +79,15 @@ def _of_positions(inspection: Inspection) -> Iterator[Finding]:
     yield from findings
     if not findings:
         yield Finding(Level.OK, "positions", "continue after the newest event")
+
+
+def _of_parts(inspection: Inspection) -> Iterator[Finding]:
+    with inspection.execution.statement() as run:
+        runway = inspection.dialect.runway(run)
+    findings = list(of_runway(runway))
+    yield from findings
+    if runway is not None and not findings:
+        yield Finding(Level.OK, "parts", describe(runway))
 
 
 def _of_projections(store: EventStore, inspection: Inspection) -> Iterator[Finding]:

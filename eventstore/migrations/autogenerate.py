@@ -8,7 +8,7 @@ from sqlalchemy import Connection, inspect
 
 from eventstore.common.validation import check_schema_name
 from eventstore.migrations.environment import VERSION_TABLE
-from eventstore.migrations.name_clashes import is_ours
+from eventstore.migrations.name_clashes import is_ours, is_part
 from eventstore.migrations.place import schema_of, schema_of_tables
 from eventstore.tables import define_tables
 
@@ -64,6 +64,8 @@ def _spellings(connection: Connection, schema: str | None) -> set[str | None]:
 def exclude_tables(include_name: IncludeName | None = None, *, schema: str | None = None) -> IncludeName:
     """Return a filter for `include_name` of `context.configure` that hides our tables from autogenerate.
 
+    The parts of a partitioned log are among them, also those that were detached.
+
     Without it, `alembic revision --autogenerate` would drop them, because they are in the database and not in your
     models.
 
@@ -90,7 +92,8 @@ def exclude_tables(include_name: IncludeName | None = None, *, schema: str | Non
 
     def include(name: str | None, type_: str, parent_names: Mapping[str, str | None]) -> bool:
         reported = parent_names.get("schema_name")
-        if type_ == "table" and name in ours and _is_in_our_schema(name, reported, schema):
+        has_our_name = name is not None and (name in ours or is_part(name))
+        if type_ == "table" and name is not None and has_our_name and _is_in_our_schema(name, reported, schema):
             return _is_theirs(name, reported) and (include_name is None or include_name(name, type_, parent_names))
         return include_name is None or include_name(name, type_, parent_names)
 

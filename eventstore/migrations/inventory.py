@@ -44,6 +44,7 @@ class Inventory:
             quoted.
         table_statements: On SQLite, the statements that created the indexes and triggers of each table, including the
             application's.
+        parts: The parts of a partitioned log.
         history_changers: The roles, quoted, which may change es_events besides its owner, if Citus has distributed it,
             so that it has no trigger; None if it is not distributed.
         is_permitted: On SQLite, whether a permission to change history was left behind.
@@ -57,6 +58,7 @@ class Inventory:
     owners: Mapping[str, str] = field(default_factory=dict)
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     table_statements: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    parts: tuple[on_postgresql.PartFacts, ...] = ()
     history_changers: tuple[str, ...] | None = None
     is_permitted: bool = False
 
@@ -106,6 +108,7 @@ def _on_postgresql(connection: Connection, schema: str | None) -> Inventory:
         owners=owners,
         elsewhere=elsewhere,
         history_changers=_history_changers(connection, namespace, f"{quoted}.es_events"),
+        parts=on_postgresql.read_parts(connection, namespace),
     )
 
 

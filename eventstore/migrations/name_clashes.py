@@ -1,5 +1,6 @@
 """Tables of the application that have the name of one of the store's."""
 
+import re
 from typing import Final
 
 from sqlalchemy import Connection, Inspector, inspect, text
@@ -19,6 +20,8 @@ CREATED_BY: Final = {
     "es_history_permission": 6,
 }
 """The revision that creates each table."""
+
+_PART: Final = re.compile(r"es_events_\d+")
 
 
 def refuse_name_clashes(connection: Connection, schema: str | None, *, next_revision_only: bool = False) -> None:
@@ -65,9 +68,15 @@ def refuse_existing_tables(connection: Connection, schema: str | None) -> None:
         raise ForeignMigrationHistory(f"es_{version:04}")
 
 
+def is_part(name: str) -> bool:
+    """Return whether a table has a name such as a part of a partitioned log has, attached or not."""
+    return _PART.fullmatch(name) is not None
+
+
 def is_ours(inspector: Inspector, name: str, schema: str | None) -> bool:
     """Return whether a table with one of our names has our columns, too."""
-    table = define_tables(position_is_key=True).metadata.tables.get(name)  # SQLite has all of our tables
+    like = "es_events" if is_part(name) else name
+    table = define_tables(position_is_key=True).metadata.tables.get(like)  # SQLite has all of our tables
     if table is None:  # the version table
         return True
     needed = {column.name for column in table.columns if not column.nullable}

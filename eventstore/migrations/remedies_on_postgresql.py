@@ -251,6 +251,9 @@ class _Remedies:
         if self._found == self._expected + INVALID:
             return self._reindex()
         kind, _, index = self._expected.partition(" USING ")
+        if self._is_partitioned():  # there is no CONCURRENTLY for it
+            add = f"ADD CONSTRAINT {self._name} {kind} {index.partition(' ')[2]}"
+            return self._alter(*self._keys_in_the_way(), add, advice=REWRITES)
         stray = self._inventory.definitions.get(Key(self._key.table, "index", self._key.name))
         if stray == f"UNIQUE USING {index}":
             changes = [*self._keys_in_the_way(), f"ADD CONSTRAINT {self._name} {kind} USING INDEX {self._name}"]
@@ -292,6 +295,8 @@ class _Remedies:
             return Remedy((validate,), repairable=True)
         definition = self._expected.removesuffix(NOT_VALID).replace("REFERENCES ", f"REFERENCES {self._schema}", 1)
         drop = f"DROP CONSTRAINT IF EXISTS {self._name}, " if self._found is not None else ""
+        if self._is_partitioned() and definition.startswith("FOREIGN KEY"):  # which can't be NOT VALID there
+            return self._alter(f"{drop}ADD CONSTRAINT {self._name} {definition}", advice=REWRITES)
         add = f"ALTER TABLE {self._table} {drop}ADD CONSTRAINT {self._name} {definition} NOT VALID"
         return Remedy((add,) if self._expected.endswith(NOT_VALID) else (add, validate), repairable=True)
 
@@ -304,6 +309,8 @@ class _Remedies:
             return Remedy((f"DROP INDEX CONCURRENTLY IF EXISTS {index}",), UNLESS_MEANT)
         if self._found == self._expected + INVALID:
             return self._reindex()
+        if self._is_partitioned():
+            return self._index_of_parts(index)
         create = f"CREATE INDEX CONCURRENTLY {{}} ON {self._table} {self._expected}"
         if self._found is None:
             return Remedy((create.format(self._name),), repairable=True)
@@ -312,6 +319,21 @@ class _Remedies:
             f"DROP INDEX CONCURRENTLY {index}",
             f"ALTER INDEX {self._schema}{self._new_name()} RENAME TO {self._name}",
         ), repairable=True)  # fmt: skip
+
+    def _is_partitioned(self) -> bool:
+        return self._key.table == "es_events" and bool(self._inventory.parts)
+
+    def _index_of_parts(self, index: str) -> Remedy:
+        """Build it for each part without blocking writers; the index of the log is valid when it has all of them."""
+        statements = [] if self._found is None else [f"DROP INDEX {index}"]
+        statements.append(f"CREATE INDEX {self._name} ON ONLY {self._table} {self._expected}")
+        for part in self._inventory.parts:
+            of_part = quoted(f"{self._key.name}_{part.name.rpartition('_')[2]}")
+            statements += [
+                f"CREATE INDEX CONCURRENTLY {of_part} ON {self._schema}{quoted(part.name)} {self._expected}",
+                f"ALTER INDEX {index} ATTACH PARTITION {self._schema}{of_part}",
+            ]
+        return Remedy(tuple(statements), repairable=True)
 
     # Of triggers
 

@@ -14,7 +14,7 @@ from eventstore.migrations.inventory import Inventory, read_inventory
 from eventstore.migrations.refusals import refusals
 from eventstore.migrations.remedies import REPAIR, Remedy
 from eventstore.migrations.revision_of_tables import judge, wrong_stamps
-from eventstore.tables.immutability import FUNCTION, PERMISSION_TABLE, TRIGGER
+from eventstore.tables.immutability import FUNCTION, PERMISSION_TABLE, SETTING, TRIGGER
 
 
 def verify(engine: Engine, *, schema: str | None = None) -> list[Finding]:
@@ -74,6 +74,7 @@ def verify(engine: Engine, *, schema: str | None = None) -> list[Finding]:
         if deviation.key.kind != "table" or deviation.key.table not in inventory.elsewhere:
             findings.append(_of_deviation(deviation, inventory, expected))
     findings += _of_rights(inventory)
+    findings += _of_parts(inventory)
     if inventory.is_permitted:
         left = ("has a permission that was left behind, so history can be changed", "none outside of a transaction")
         remedy = Remedy((f"DELETE FROM {PERMISSION_TABLE}",))
@@ -126,6 +127,51 @@ def _of_rights(inventory: Inventory) -> Iterator[Finding]:
         revoke = f"REVOKE UPDATE, DELETE, TRUNCATE ON {inventory.schema}es_events FROM {role}"
         rights = (found, "changed by its owner only")
         yield _finding(inventory, ("es_events", None), rights, Remedy((revoke,)), FindingKind.SCHEMA_DIFFERS)
+
+
+def _of_parts(inventory: Inventory) -> Iterator[Finding]:
+    """Yield findings for parts of the log that are not as the store makes them."""
+    function = f"{inventory.schema}{FUNCTION}()"
+    for part in inventory.parts:
+        table, number = f"{inventory.schema}{part.name}", part.name.rpartition("_")[2]
+        protect = (
+            f"CREATE OR REPLACE TRIGGER {TRIGGER} BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} FOR EACH STATEMENT "
+            f"WHEN (current_setting('{SETTING}', true) IS DISTINCT FROM 'on') EXECUTE FUNCTION {function}"
+        )
+        problems = [
+            (not part.is_logged, "is UNLOGGED, so a crash empties it", "logged", f"ALTER TABLE {table} SET LOGGED"),
+            (
+                not part.has_owner,
+                "has another owner than the log",
+                f"the owner {part.owner}",
+                f"ALTER TABLE {table} OWNER TO {remedies_on_postgresql.quoted(part.owner)}",
+            ),
+            (
+                not part.has_key,
+                "has no key of streams and versions",
+                "a primary key",
+                f"ALTER TABLE {table} ADD CONSTRAINT es_events_pkey_{number} PRIMARY KEY (stream_id, version)",
+            ),
+            (
+                not part.is_protected,
+                "has no trigger that refuses changes of history",
+                f"a trigger {TRIGGER}",
+                protect,
+            ),
+            *(
+                (
+                    True,
+                    f"may be written to directly by {role}, past the lock that readers look at",
+                    "through es_events only",
+                    f"REVOKE INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER ON {table} FROM {role}",
+                )
+                for role in part.writers
+            ),
+        ]
+        for is_wrong, found, expected, statement in problems:
+            if is_wrong:
+                subject, remedy = (part.name, None), Remedy((statement,))
+                yield _finding(inventory, subject, (found, expected), remedy, FindingKind.SCHEMA_DIFFERS)
 
 
 def _of_deviation(deviation: Deviation, inventory: Inventory, expected: Definitions) -> Finding:

@@ -24,6 +24,7 @@ from eventstore.backends.postgresql.parameters import (
     rows_to_copy,
     tagged_events,
 )
+from eventstore.backends.postgresql.partitions import runway_of
 from eventstore.backends.postgresql.positions import check_drawing
 from eventstore.backends.postgresql.servers import check_citus
 from eventstore.backends.protocol import (
@@ -48,6 +49,7 @@ from eventstore.errors import (
     UnsuitableTransaction,
 )
 from eventstore.filters import EventFilter
+from eventstore.parts import Runway
 from eventstore.rows.mapper import METADATA, POSITION, PendingAppend
 from eventstore.statements.boundaries import raise_generation
 from eventstore.statements.columns import APPENDED_COLUMNS
@@ -112,6 +114,10 @@ class PostgreSQLDialect:
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
         """Return SQL with all parameters in binary, in which arrays are two to three times as fast as in text."""
         return _in_schema(statement, self.schema, self._layout)
+
+    def runway(self, run: Run) -> Runway | None:
+        """Read the catalog, and the times of some events."""
+        return runway_of(run)
 
     @property
     def layout(self) -> Layout:

@@ -1,6 +1,7 @@
 """Maintenance of a store on PostgreSQL."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from sqlalchemy import Engine
 
@@ -18,6 +19,8 @@ from eventstore.statements.postgresql.tag_rows import (
     page_of_tags,
     restore_tags,
 )
+
+_LOG: Final = "es_events"
 
 
 class PostgreSQLMaintenance:
@@ -37,8 +40,12 @@ class PostgreSQLMaintenance:
         return True
 
     def estimate_rows(self, run: Run) -> dict[str, int]:
-        """Read the catalog and the statistics."""
-        return dict(run(estimated_rows))
+        """Read the catalog and the statistics. The rows of a partitioned log are those of its parts."""
+        rows: dict[str, int] = {}
+        for table, number in run(estimated_rows):
+            name = _LOG if table.startswith(f"{_LOG}_") else table
+            rows[name] = rows.get(name, 0) + number
+        return rows
 
     def sizes(self, run: Run, *, quickly: bool) -> list[Size]:  # noqa: ARG002  # it is always quick
         """Read the catalog."""

@@ -83,6 +83,9 @@ class SQLiteDialect:
         """Return SQL with named parameters."""
         return _compile(statement, self._paramstyle, self._layout)
 
+    def runway(self, run: Run) -> None:
+        """Return None: there are no parts."""
+
     @property
     def layout(self) -> Layout:
         """What the tables are like, as far as is known."""

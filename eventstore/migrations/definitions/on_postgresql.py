@@ -1,7 +1,8 @@
 """The definitions of our tables in PostgreSQL's catalog: the same texts on all versions and for all search paths."""
 
 import re
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -23,10 +24,13 @@ SELECT c.relname::text, quote_ident(n.nspname) FROM unnest(CAST(:tables AS text[
 JOIN pg_class c ON c.oid = to_regclass(name) JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.oid <> :namespace
 """)
 _OURS: Final = "t.relnamespace = :namespace AND t.relname = ANY (CAST(:tables AS text[]))"
+_IS_LOG: Final = "(t.relkind = 'p' AND t.relname = 'es_events' AND pg_get_partkeydef(t.oid) = 'RANGE (\"position\")')"
+"""Whether a table is the log, partitioned by position. It is described as if it were one table; see `_PARTS`."""
+
 _TABLES: Final = text(f"""
 SELECT t.relname::text, kind, '', definition FROM pg_class t CROSS JOIN LATERAL (VALUES
-    ('table', CASE t.relkind WHEN 'r' THEN 'TABLE' WHEN 'p' THEN 'PARTITIONED TABLE' WHEN 'f' THEN 'FOREIGN TABLE'
-              ELSE 'VIEW' END),
+    ('table', CASE WHEN t.relkind = 'r' OR {_IS_LOG} THEN 'TABLE' WHEN t.relkind = 'p' THEN 'PARTITIONED TABLE'
+              WHEN t.relkind = 'f' THEN 'FOREIGN TABLE' ELSE 'VIEW' END),
     ('persistence', CASE t.relpersistence WHEN 'u' THEN 'UNLOGGED' ELSE 'LOGGED' END),
     ('fillfactor', coalesce(
         (SELECT option_value FROM pg_options_to_table(t.reloptions) WHERE option_name = 'fillfactor'), '100')),
@@ -41,7 +45,7 @@ SELECT t.relname::text, kind, '', definition FROM pg_class t CROSS JOIN LATERAL 
     ('rights in the schema', CASE WHEN has_schema_privilege(t.relowner, t.relnamespace, 'USAGE') THEN 'USAGE'
         ELSE 'NONE' END),
     ('inheritance', coalesce((SELECT string_agg(related, ', ' ORDER BY related) FROM (
-        SELECT 'PARENT OF ' || inhrelid::regclass::text FROM pg_inherits WHERE inhparent = t.oid
+        SELECT 'PARENT OF ' || inhrelid::regclass::text FROM pg_inherits WHERE inhparent = t.oid AND NOT {_IS_LOG}
         UNION ALL SELECT 'CHILD OF ' || inhparent::regclass::text FROM pg_inherits WHERE inhrelid = t.oid)
         AS relatives (related)), 'NONE'))
 ) AS facts (kind, definition) WHERE {_OURS} AND t.relkind IN ('r', 'p', 'f', 'v', 'm')
@@ -108,7 +112,9 @@ FROM pg_class t JOIN pg_index i ON i.indrelid = t.oid JOIN pg_class c ON c.oid =
 LEFT JOIN pg_constraint k ON k.conindid = c.oid AND k.conrelid = t.oid AND k.contype IN ('p', 'u', 'x')
 CROSS JOIN LATERAL (SELECT pg_get_indexdef(c.oid), format('%I.%I USING ', CAST(:schema AS text), t.relname))
     AS d (definition, head)
-WHERE {_OURS} AND k.contype IS DISTINCT FROM 'x' ORDER BY 1, 2 DESC, 3
+WHERE {_OURS} AND k.contype IS DISTINCT FROM 'x'
+UNION ALL SELECT t.relname::text, 'key', 'es_events_pkey', 'PRIMARY KEY USING btree (stream_id, version)', ''
+FROM pg_class t WHERE {_OURS} AND {_IS_LOG} ORDER BY 1, 2 DESC, 3
 """)
 _TRIGGERS: Final = text(f"""
 SELECT t.relname::text, 'trigger', g.tgname::text, substr(d.definition, strpos(d.definition, head) + length(head))
@@ -129,6 +135,48 @@ SELECT t.relname::text, 'rule', r.rulename::text, rtrim(regexp_replace(pg_get_ru
 FROM pg_class t JOIN pg_rewrite r ON r.ev_class = t.oid AND r.rulename <> '_RETURN' AND r.ev_enabled <> 'D'
 WHERE {_OURS} ORDER BY 1, 3
 """)
+_PARTS: Final = text(f"""
+SELECT p.relname::text, p.relpersistence = 'p', p.relowner = t.relowner, pg_get_userbyid(t.relowner)::text,
+    EXISTS (SELECT FROM pg_index i WHERE i.indrelid = p.oid AND i.indisprimary AND i.indisvalid
+        AND pg_get_indexdef(i.indexrelid) LIKE '%(stream_id, version)'),
+    EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = p.oid AND g.tgname = 'es_events_immutable'
+        AND g.tgenabled IN ('O', 'A')),
+    ARRAY(SELECT DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END
+        FROM (SELECT p.relacl AS acl UNION ALL SELECT attacl FROM pg_attribute WHERE attrelid = p.oid) AS acls
+        CROSS JOIN aclexplode(acls.acl) AS a WHERE a.grantee <> p.relowner
+        AND a.privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER') ORDER BY 1)
+FROM pg_class t JOIN pg_inherits h ON h.inhparent = t.oid JOIN pg_class p ON p.oid = h.inhrelid
+WHERE t.relnamespace = :namespace AND {_IS_LOG} ORDER BY p.oid
+""")
+
+
+class PartFacts(NamedTuple):
+    """What the catalog says of one part of the log.
+
+    Attributes:
+        name: The name of the table.
+        is_logged: Whether a crash leaves its rows.
+        has_owner: Whether it has the owner of the log.
+        owner: The owner of the log.
+        has_key: Whether it has a key of streams and versions.
+        is_protected: Whether it has the trigger that refuses changes of history.
+        writers: The roles, quoted, that may write to it directly, besides the owner.
+    """
+
+    name: str
+    is_logged: bool
+    has_owner: bool
+    owner: str
+    has_key: bool
+    is_protected: bool
+    writers: Sequence[str]
+
+
+def read_parts(connection: Connection, namespace: int) -> tuple[PartFacts, ...]:
+    """Return the parts of the log; none if it is not partitioned."""
+    return tuple(PartFacts(*row) for row in connection.execute(_PARTS, {"namespace": namespace}))
+
+
 _OPTIONS: Final = re.compile(r" WITH \(([^()]*)\)")
 _INCLUDED: Final = re.compile(r" INCLUDE \([^()]*\)")
 

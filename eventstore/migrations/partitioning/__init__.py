@@ -6,7 +6,7 @@ always a part for the next events. (docs/how-to/partitions.md)
 
 from eventstore.migrations.partitioning.adding import Added, add
 from eventstore.migrations.partitioning.enabling import enable
-from eventstore.migrations.partitioning.parts import Part, parts
-from eventstore.migrations.partitioning.runway import Runway, runway
+from eventstore.migrations.partitioning.parts import parts, runway
+from eventstore.parts import Part, Runway
 
 __all__ = ["Added", "Part", "Runway", "add", "enable", "parts", "runway"]

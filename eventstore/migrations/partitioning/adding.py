@@ -5,13 +5,14 @@ from typing import Final
 
 from sqlalchemy import Engine
 
+from eventstore.backends.postgresql.partitions import parts_of, runway_of
 from eventstore.common.validation import check_number
-from eventstore.errors import PartitioningRefused
+from eventstore.errors import PartitioningRefused, PermissionDenied
 from eventstore.migrations.partitioning.carrying import Carried
 from eventstore.migrations.partitioning.log import Log, changing, check_positive, quoted
-from eventstore.migrations.partitioning.parts import Part, parts_of
-from eventstore.migrations.partitioning.runway import Runway, rounded_up, runway_of
+from eventstore.migrations.partitioning.parts import rounded_up
 from eventstore.migrations.settings import OnProgress, Settings
+from eventstore.parts import Part, Runway
 from eventstore.tables.immutability import FUNCTION, SETTING, TRIGGER
 
 DAYS: Final = 90
@@ -73,16 +74,15 @@ def add(
     check_number("days", days, minimum=0)
     check_positive("size", size)
     with changing(engine, Settings(schema, lock_timeout_seconds, wait_seconds, on_progress)) as log:
-        if not parts_of(log):
+        if not parts_of(log.run):
             raise PartitioningRefused("es_events is not partitioned", "run `eventstore partitions enable` first")
         return add_to(log, days=days, size=size)
 
 
 def add_to(log: Log, *, days: int, size: int | None) -> Added:
     """Add parts to a log; see `add`."""
-    there = parts_of(log)
+    there, before = parts_of(log.run), _runway(log)
     last = there[-1]
-    before = runway_of(log, there)
     if size is None:
         size = max(last.last_position - last.first_position + 1, rounded_up(before.per_day * days / _AT_ONCE))
     number, end = max(part.number for part in [*there, *_detached(log)]), last.last_position
@@ -92,8 +92,14 @@ def add_to(log: Log, *, days: int, size: int | None) -> Added:
         new.append(_add_part(log, number, first, end))
         ahead += first > before.drawn + 1
     names = {part.name for part in new}
-    now = parts_of(log)
-    return Added([part for part in now if part.name in names], runway_of(log, now))
+    return Added([part for part in parts_of(log.run) if part.name in names], _runway(log))
+
+
+def _runway(log: Log) -> Runway:
+    found = runway_of(log.run)
+    if found is None:
+        raise PermissionDenied("the position that was drawn last can't be read", log.named("es_events"))
+    return found
 
 
 def _add_part(log: Log, number: int, first: int, last: int) -> Part:

@@ -9,21 +9,19 @@ from typing import Final
 
 from sqlalchemy import Engine
 
+from eventstore.backends.postgresql.partitions import last_drawn, parts_of, positions_per_day
 from eventstore.common.validation import check_number
 from eventstore.errors import PartitioningRefused
 from eventstore.migrations.partitioning.adding import DAYS, LOCKED, add_to, create_part, protect
 from eventstore.migrations.partitioning.carrying import Belongings, Carried, revoke_default_rights
 from eventstore.migrations.partitioning.log import Log, changing, check_positive, quoted
-from eventstore.migrations.partitioning.obstacles import refuse_obstacles
-from eventstore.migrations.partitioning.parts import Part, parts_of
-from eventstore.migrations.partitioning.runway import drawn_position, positions_per_day, rounded_up
+from eventstore.migrations.partitioning.obstacles import RANGE, refuse_obstacles
+from eventstore.migrations.partitioning.parts import rounded_up
 from eventstore.migrations.settings import OnProgress, Settings
 from eventstore.migrations.sql_text import literal
+from eventstore.parts import Part
 from eventstore.tables.after_position import default_of
 from eventstore.tables.immutability import TRIGGER
-
-RANGE: Final = "es_events_1_range"
-"""The check that lets the server attach the first part without reading it."""
 
 _SIZE: Final = 10_000_000
 _MARGIN: Final = 100_000
@@ -83,27 +81,27 @@ def enable(
     check_positive("margin", margin)
     check_number("days", days, minimum=0)
     with changing(engine, Settings(schema, lock_timeout_seconds, wait_seconds, on_progress)) as log:
-        if not parts_of(log):
-            per_day = positions_per_day(log)
+        if not parts_of(log.run):
+            per_day = positions_per_day(log.run)
             size = size or max(_SIZE, rounded_up(per_day * _SIZE_DAYS))
             margin = margin or max(_MARGIN, rounded_up(per_day * _MARGIN_DAYS))
             refuse_obstacles(log, ["es_events_1", "es_events_2"])
             _swap(log, _bound(log, margin), size)
         _count(log)
         add_to(log, days=days, size=None)
-        return parts_of(log)
+        return parts_of(log.run)
 
 
 def _bound(log: Log, margin: int) -> int:
     """Add and validate the check on the positions of the first part; return the first position after it."""
     table = log.named("es_events")
-    drawn, bound = drawn_position(log), _bound_of_check(log)
-    if bound is not None and bound - drawn < margin // 2:  # from a run that was interrupted long ago
+    last, bound = last_drawn(log.run) or 0, _bound_of_check(log)
+    if bound is not None and bound - last < margin // 2:  # from a run that was interrupted long ago
         drop = f"ALTER TABLE {table} DROP CONSTRAINT {RANGE}"
         log.attempt("dropping the check of an interrupted run", ["es_events"], lambda: log.execute(drop))
         bound = None
     if bound is None:
-        bound = drawn + margin + 1
+        bound = last + margin + 1
         add = f"ALTER TABLE {table} ADD CONSTRAINT {RANGE} CHECK (position < {bound}) NOT VALID"
         log.attempt("adding the check of the first part", ["es_events"], lambda: log.execute(add))
     with log.transaction():
@@ -132,8 +130,8 @@ def _make_first_part(log: Log, bound: int, size: int) -> None:
     sequence = log.named("es_events_position_seq")
     log.execute(f"LOCK TABLE {streams}, {events} IN ACCESS EXCLUSIVE MODE")
     log.execute("SET LOCAL search_path = pg_catalog")  # so that the catalog qualifies names
-    ((drawn, is_called),) = log.rows(f"SELECT last_value, is_called FROM {sequence}".replace(":", r"\:"))
-    if drawn >= bound:
+    ((last, is_called),) = log.rows(f"SELECT last_value, is_called FROM {sequence}".replace(":", r"\:"))
+    if last >= bound:
         raise PartitioningRefused("more was appended than the margin", "run it again with a larger margin")
     log.report("both tables are locked")
     carried, belongings = Carried.of(log), Belongings.of(log, without_check=RANGE)
@@ -152,7 +150,7 @@ def _make_first_part(log: Log, bound: int, size: int) -> None:
         "EXCLUDING STATISTICS) PARTITION BY RANGE (position)"
     )
     log.execute(f"ALTER TABLE {events} ALTER COLUMN position ADD GENERATED ALWAYS AS IDENTITY (CACHE 1)")
-    log.execute(f"SELECT setval({literal(sequence)}, {drawn}, {str(is_called).lower()})")
+    log.execute(f"SELECT setval({literal(sequence)}, {last}, {str(is_called).lower()})")
     revoke_default_rights(log, "es_events", "TABLE")
     revoke_default_rights(log, "es_events_position_seq", "SEQUENCE")
     for statement in belongings.before:

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.sql import ClauseElement
 
 from eventstore.backends import backend_for
 from eventstore.common.backoff import spread
@@ -18,7 +19,7 @@ from eventstore.migrations.lock import deploy_lock
 from eventstore.migrations.refusals import refusals
 from eventstore.migrations.session import no_timeouts, set_all
 from eventstore.migrations.settings import Progress, Settings
-from eventstore.tables import PARTS_CAN_BE_DETACHED
+from eventstore.tables import PARTS_CAN_BE_DETACHED, Tables, define_tables
 
 Result = TypeVar("Result")
 
@@ -71,6 +72,14 @@ class Log:
         """Return the rows of a query, in the transaction that is open, or in one of its own."""
         was_open = self.connection.in_transaction()
         found = list(self.connection.execute(text(query), parameters))
+        if not was_open:
+            self.connection.rollback()
+        return found
+
+    def run(self, statement: Callable[[Tables], ClauseElement]) -> list[Any]:
+        """Return the rows of a statement of the store, like `rows`."""
+        was_open = self.connection.in_transaction()
+        found = list(self.connection.execute(statement(define_tables(schema=self.schema))))  # type: ignore[call-overload]  # it is executable
         if not was_open:
             self.connection.rollback()
         return found

@@ -12,12 +12,13 @@ from sqlalchemy import (
     func,
     literal_column,
     null,
+    or_,
     select,
     table,
 )
 from sqlalchemy.sql import ClauseElement
 
-from eventstore.statements.postgresql.names import identities_of
+from eventstore.statements.postgresql.names import identities_of, name_of_events
 from eventstore.tables import Tables
 
 _CLASSES = table(
@@ -27,11 +28,12 @@ _CLASSES = table(
 )
 
 
+_INHERITS = table("pg_inherits", column("inhrelid"), column("inhparent"), schema="pg_catalog")
 _INDEXES = table("pg_index", column("indexrelid"), column("indrelid"), schema="pg_catalog")
 
 
 def estimated_rows(tables: Tables) -> ClauseElement:
-    """Return (table, estimated number of rows) of the tables.
+    """Return (table, estimated number of rows) of the tables, and of the parts of the log.
 
     Like the planner, it multiplies the rows on a page, as of the last ANALYZE or VACUUM, by the current number of
     pages. Only for a table that was never analyzed it uses the statistics' counter of live rows, which can be too high:
@@ -49,7 +51,7 @@ def estimated_rows(tables: Tables) -> ClauseElement:
 
 
 def sizes(tables: Tables) -> ClauseElement:
-    """Return (table, index or NULL, bytes) of the tables, and of each of their indexes."""
+    """Return (table, index or NULL, bytes) of the tables and parts of the log, and of each of their indexes."""
     index = _CLASSES.alias("index_class")
     of_tables = select(
         cast(_CLASSES.c.relname, Text).label("table"),
@@ -75,4 +77,7 @@ def database_size(_: Tables) -> ClauseElement:
 
 
 def _is_ours(tables: Tables) -> ColumnElement[bool]:
-    return _CLASSES.c.oid.in_(identities_of(tables))
+    """Return whether it is one of the tables, or a part of the log."""
+    log = func.to_regclass(name_of_events(tables))
+    parts = select(_INHERITS.c.inhrelid).where(_INHERITS.c.inhparent == log)
+    return or_(_CLASSES.c.oid.in_(identities_of(tables)), _CLASSES.c.oid.in_(parts))

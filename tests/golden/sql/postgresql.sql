@@ -2291,6 +2291,76 @@ SELECT pg_notify(
     concat('eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS TEXT)), ''
 ) AS notification;
 
+-- postgresql.partitions.appends_of_a_week
+WITH RECURSIVE
+    newest AS (
+        SELECT event.position, statement_timestamp() - INTERVAL '7 days' AS since
+        FROM es_events AS event
+        ORDER BY event.position DESC
+        LIMIT 1
+    ),
+    search(low, high) AS (
+        SELECT CAST(0 AS BIGINT) AS low, newest.position AS high
+        FROM newest
+        UNION ALL
+        SELECT
+            CASE
+                WHEN probe.recorded_at < newest.since THEN probe.position
+                ELSE search.low
+                END AS low,
+            CASE
+                WHEN probe.recorded_at < newest.since THEN search.high
+                ELSE (search.low + search.high) / 2
+                END AS high
+        FROM search
+        JOIN newest ON true
+        JOIN LATERAL (
+            SELECT event.position, event.recorded_at
+            FROM es_events AS event
+            WHERE event.position > (search.low + search.high) / 2
+            ORDER BY event.position
+            LIMIT 1
+        ) AS probe
+            ON true
+        WHERE search.low < search.high
+    )
+SELECT
+    newest.position AS newest,
+    found.low AS before,
+    first_event.recorded_at AS began_at,
+    statement_timestamp() AS now
+FROM newest
+JOIN LATERAL (SELECT max(search.low) AS low FROM search) AS found ON true
+LEFT JOIN LATERAL (
+    SELECT event.recorded_at
+    FROM es_events AS event
+    WHERE event.position > found.low
+    ORDER BY event.position
+    LIMIT 1
+) AS first_event
+    ON true;
+
+-- postgresql.partitions.drawn_position
+-- with name_of_es_events = 'es_events'
+SELECT CASE
+    WHEN has_sequence_privilege(found.sequence, 'SELECT')
+        THEN coalesce(pg_sequence_last_value(found.sequence), 0)
+    END AS drawn
+FROM (SELECT to_regclass(pg_get_serial_sequence(%(name_of_es_events)b::TEXT, 'position')) AS sequence) AS found;
+
+-- postgresql.partitions.parts_of_log
+-- with name_of_es_events = 'es_events'
+SELECT
+    pg_get_partkeydef(log.oid) AS key,
+    CAST(part.relname AS TEXT) AS name,
+    pg_get_expr(part.relpartbound, part.oid) AS bound,
+    CAST(part.reltuples AS BIGINT) AS events,
+    pg_total_relation_size(part.oid) AS size_bytes
+FROM pg_catalog.pg_class AS log
+JOIN pg_catalog.pg_inherits ON pg_inherits.inhparent = log.oid
+JOIN pg_catalog.pg_class AS part ON part.oid = pg_inherits.inhrelid
+WHERE log.oid = to_regclass(%(name_of_es_events)b::TEXT) AND log.relkind = 'p';
+
 -- postgresql.positions.continue_positions
 -- with name_of_es_events = 'es_events'
 SELECT setval(
@@ -5005,7 +5075,12 @@ WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_dead_letters)b::TEXT),
     to_regclass(%(name_of_es_events)b::TEXT),
     to_regclass(%(name_of_snapshots)b::TEXT)
-);
+)
+    OR pg_catalog.pg_class.oid IN (
+        SELECT pg_catalog.pg_inherits.inhrelid
+        FROM pg_catalog.pg_inherits
+        WHERE pg_catalog.pg_inherits.inhparent = to_regclass(%(name_of_es_events)b::TEXT)
+    );
 
 -- postgresql.statistics.sizes
 -- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_detached_parts = 'es_detached_parts',
@@ -5026,6 +5101,11 @@ WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_events)b::TEXT),
     to_regclass(%(name_of_snapshots)b::TEXT)
 )
+    OR pg_catalog.pg_class.oid IN (
+        SELECT pg_catalog.pg_inherits.inhrelid
+        FROM pg_catalog.pg_inherits
+        WHERE pg_catalog.pg_inherits.inhparent = to_regclass(%(name_of_es_events)b::TEXT)
+    )
 UNION ALL
 SELECT
     CAST(pg_catalog.pg_class.relname AS TEXT) AS "table",
@@ -5043,7 +5123,12 @@ WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_dead_letters)b::TEXT),
     to_regclass(%(name_of_es_events)b::TEXT),
     to_regclass(%(name_of_snapshots)b::TEXT)
-);
+)
+    OR pg_catalog.pg_class.oid IN (
+        SELECT pg_catalog.pg_inherits.inhrelid
+        FROM pg_catalog.pg_inherits
+        WHERE pg_catalog.pg_inherits.inhparent = to_regclass(%(name_of_es_events)b::TEXT)
+    );
 
 -- postgresql.tag_locks.lock_tags
 -- with name_of_es_event_tags = 'es_event_tags'

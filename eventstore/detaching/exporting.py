@@ -9,10 +9,10 @@ from typing import Final
 
 from eventstore.backends.protocol import Row
 from eventstore.common.validation import check_flag
+from eventstore.detaching.manifest import BY_POSITION, BY_STREAM, MANIFEST, Manifest, file_of, to_disk
+from eventstore.detaching.partition import Partition, PartState, check_full, find_part, list_parts
+from eventstore.detaching.reading import check_part, stored_events
 from eventstore.errors import DamagedExport, InvalidInput
-from eventstore.parts.manifest import BY_POSITION, BY_STREAM, MANIFEST, Manifest, file_of, to_disk
-from eventstore.parts.partition import Partition, PartState, check_full, find_part, list_parts
-from eventstore.parts.reading import check_part, stored_events
 from eventstore.rows.mapper import POSITION, STREAM_ID, VERSION, StoredEvent
 from eventstore.statements.parts import ends_of_part, page_of_part, page_of_part_by_stream
 from eventstore.statements.schema import schema_version

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from eventstore.common.validation import check_flag, check_stream_id
+from eventstore.detaching.manifest import Manifest, PartFile, digest
 from eventstore.errors import DamagedExport
 from eventstore.events import RecordedEvent
-from eventstore.parts.manifest import Manifest, PartFile, digest
 from eventstore.rows.mapper import StoredEvent
 from eventstore.store import EventStore
 from eventstore.transfer import Imported, import_events

@@ -1,7 +1,7 @@
 """Parts of the log: the partitions of es_events, which are exported, detached, and read from their exports.
 
 ```python
-from eventstore.parts import detach_part, read_part
+from eventstore.detaching import detach_part, read_part
 
 detach_part(store, "es_events_1", folder="/archive/es_events_1", location="s3://archive/es_events_1")
 for event in read_part(store, "/archive/es_events_1"):
@@ -9,11 +9,11 @@ for event in read_part(store, "/archive/es_events_1"):
 ```
 """
 
-from eventstore.parts.detaching import DetachOutcome, detach_part
-from eventstore.parts.exporting import PartProgress, export_part
-from eventstore.parts.manifest import Manifest, PartFile
-from eventstore.parts.partition import Detached, Partition, PartState, list_parts
-from eventstore.parts.reading import check_part, load_part, read_part
+from eventstore.detaching.detach import DetachOutcome, detach_part
+from eventstore.detaching.exporting import PartProgress, export_part
+from eventstore.detaching.manifest import Manifest, PartFile
+from eventstore.detaching.partition import Detached, Partition, PartState, list_parts
+from eventstore.detaching.reading import check_part, load_part, read_part
 
 __all__ = [
     "DetachOutcome",

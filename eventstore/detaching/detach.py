@@ -17,12 +17,20 @@ from sqlalchemy.exc import DBAPIError
 
 from eventstore.common.backoff import spread
 from eventstore.common.validation import check_flag, check_seconds
+from eventstore.detaching.exporting import OnProgress, PartProgress, ends_of, export_part
+from eventstore.detaching.manifest import Manifest
+from eventstore.detaching.partition import (
+    Partition,
+    PartState,
+    check_full,
+    check_store,
+    find_part,
+    list_parts,
+    parts_on,
+)
 from eventstore.errors import DamagedExport, InvalidInput, PartInUse, TableLocked
 from eventstore.migrations import catalog, deploy_lock
 from eventstore.migrations.session import no_timeouts, set_aside
-from eventstore.parts.exporting import OnProgress, PartProgress, ends_of, export_part
-from eventstore.parts.manifest import Manifest
-from eventstore.parts.partition import Partition, PartState, check_full, check_store, find_part, list_parts, parts_on
 from eventstore.store import EventStore
 from eventstore.tables import PARTS_CAN_BE_DETACHED
 from eventstore.tables.names import qualified_name

@@ -1,0 +1,96 @@
+"""Statements about the parts of a partitioned log."""
+
+from typing import Final
+
+from sqlalchemy.sql import ClauseElement
+
+from eventstore.statements.postgresql.names import name_of_events
+from eventstore.statements.text import sql_text
+from eventstore.tables import Tables
+
+_PARTS: Final = """
+SELECT
+    pg_get_partkeydef(log.oid) AS key,
+    CAST(part.relname AS TEXT) AS name,
+    pg_get_expr(part.relpartbound, part.oid) AS bound,
+    CAST(part.reltuples AS BIGINT) AS events,
+    pg_total_relation_size(part.oid) AS size_bytes
+FROM pg_catalog.pg_class AS log
+JOIN pg_catalog.pg_inherits ON pg_inherits.inhparent = log.oid
+JOIN pg_catalog.pg_class AS part ON part.oid = pg_inherits.inhrelid
+WHERE log.oid = to_regclass(:name_of_es_events) AND log.relkind = 'p'
+"""
+
+_RATE: Final = """
+WITH RECURSIVE
+    newest AS (
+        SELECT event.position, statement_timestamp() - INTERVAL '7 days' AS since
+        FROM {events} AS event
+        ORDER BY event.position DESC
+        LIMIT 1
+    ),
+    search(low, high) AS (
+        SELECT CAST(0 AS BIGINT) AS low, newest.position AS high
+        FROM newest
+        UNION ALL
+        SELECT
+            CASE WHEN probe.recorded_at < newest.since THEN probe.position ELSE search.low END AS low,
+            CASE WHEN probe.recorded_at < newest.since THEN search.high ELSE (search.low + search.high) / 2 END AS high
+        FROM search
+        JOIN newest ON true
+        JOIN LATERAL (
+            SELECT event.position, event.recorded_at
+            FROM {events} AS event
+            WHERE event.position > (search.low + search.high) / 2
+            ORDER BY event.position
+            LIMIT 1
+        ) AS probe ON true
+        WHERE search.low < search.high
+    )
+SELECT
+    newest.position AS newest,
+    found.low AS before,
+    first_event.recorded_at AS began_at,
+    statement_timestamp() AS now
+FROM newest
+JOIN LATERAL (SELECT max(search.low) AS low FROM search) AS found ON true
+LEFT JOIN LATERAL (
+    SELECT event.recorded_at
+    FROM {events} AS event
+    WHERE event.position > found.low
+    ORDER BY event.position
+    LIMIT 1
+) AS first_event ON true
+"""
+
+_DRAWN: Final = """
+SELECT
+    CASE
+        WHEN has_sequence_privilege(found.sequence, 'SELECT')
+            THEN coalesce(pg_sequence_last_value(found.sequence), 0)
+    END AS drawn
+FROM (SELECT to_regclass(pg_get_serial_sequence(:name_of_es_events, 'position')) AS sequence) AS found
+"""
+
+
+def parts_of_log(tables: Tables) -> ClauseElement:
+    """Return the parts of the log, in no order; no row if it is not partitioned.
+
+    The columns: the partition key, the name of the part, its bounds as text, its estimated number of events, at most 0
+    if they were not counted, and its size with indexes.
+    """
+    return sql_text(_PARTS, tables).bindparams(name_of_events(tables))
+
+
+def appends_of_a_week(tables: Tables) -> ClauseElement:
+    """Return how many positions the last seven days took; no row if there is no event.
+
+    The columns: the newest position, the last one from before, the time of the first event after that, and now. Times
+    ascend with positions, but for imported events, so the position from before is found by bisection.
+    """
+    return sql_text(_RATE, tables)
+
+
+def drawn_position(tables: Tables) -> ClauseElement:
+    """Return the position that was drawn last, 0 if none was; NULL for a role that may not read the sequence."""
+    return sql_text(_DRAWN, tables).bindparams(name_of_events(tables))

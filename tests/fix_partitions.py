@@ -1,0 +1,55 @@
+"""Databases whose log is partitioned: many parts of few positions, so that all that is read spans some."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine, create_engine
+
+from eventstore.migrations import partitioning
+from eventstore.migrations.partitioning.adding import LOCKED, create_part
+from eventstore.migrations.partitioning.carrying import Carried
+from eventstore.migrations.partitioning.log import changing
+from eventstore.migrations.settings import Settings
+from eventstore.parts import Part
+from tests.fix_engines import empty
+from tests.fix_postgresql import Databases
+
+SIZE = 5
+SMALL_PARTS = 30
+LAST_POSITION = 10_000_000
+
+
+def partition(engine: Engine, *, size: int = SIZE, small_parts: int = SMALL_PARTS) -> None:
+    """Partition an empty log: parts of a few positions, then one for all others."""
+    partitioning.enable(engine, size=size, margin=size, days=0)
+    with changing(engine, Settings()) as log:
+        there = partitioning.parts(engine)
+        first, number = there[-1].last_position + 1, there[-1].number
+
+        def work() -> None:
+            carried = Carried.of(log)
+            for place in range(small_parts - 2):
+                begin = first + place * size
+                create_part(log, Part(f"es_events_{number + 1 + place}", begin, begin + size - 1, None, 0), carried)
+            rest = first + (small_parts - 2) * size
+            create_part(log, Part(f"es_events_{number + small_parts}", rest, LAST_POSITION, None, 0), carried)
+
+        log.attempt("adding parts", LOCKED, work)
+
+
+@pytest.fixture(scope="session")
+def partitioned_postgres_url(postgres_databases: Databases, postgres_template: str) -> Iterator[str]:
+    """One database with a partitioned log, for all tests of this process that leave nothing but rows behind."""
+    with postgres_databases.fresh(postgres_template) as url:
+        engine = create_engine(url)
+        partition(engine)
+        engine.dispose()
+        yield url.render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def partitioned_engine(partitioned_postgres_url: str) -> Iterator[Engine]:
+    engine = create_engine(partitioned_postgres_url)
+    yield engine
+    engine.dispose()
+    empty(partitioned_postgres_url)
