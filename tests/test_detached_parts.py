@@ -1,10 +1,14 @@
 """Parts of the log that were detached: their exports, and that no read silently returns less."""
 
+import contextlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -12,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 from sqlalchemy import Engine, text
 
 from eventstore import (
@@ -26,6 +31,7 @@ from eventstore import (
     Repository,
     Worker,
 )
+from eventstore.cli import main
 from eventstore.contrib import frames
 from eventstore.decisions import Decision
 from eventstore.detaching import (
@@ -37,6 +43,7 @@ from eventstore.detaching import (
     load_part,
     read_part,
 )
+from eventstore.detaching.reading import stored_events
 from eventstore.errors import (
     BoundaryChanged,
     DamagedExport,
@@ -50,7 +57,9 @@ from eventstore.findings import Level
 from eventstore.maintenance import plan, repair, verify
 from eventstore.projections import ProjectionAdmin
 from eventstore.repository import SnapshotPolicy, every, never
+from eventstore.rows.mapper import StoredEvent
 from eventstore.transfer import export_events
+from tests.fix_migrations import url_of
 from tests.partitioned import partition
 from tests.waiting import start_waiting, until
 
@@ -99,10 +108,15 @@ class Measured:
     degrees: int
 
 
+_COLUMNS = [
+    "position", "stream_id", "version", "event_id", "event_type", "schema_version", "codec", "data", "metadata",
+    "recorded_at",
+]  # fmt: skip
+
+
 def columns(engine: Engine, table: str) -> list[Any]:
-    names = "position, stream_id, version, event_id, event_type, schema_version, codec, data, metadata, recorded_at"
     with engine.connect() as connection:
-        return list(connection.execute(text(f"SELECT {names} FROM {table} ORDER BY position")))
+        return list(connection.execute(text(f"SELECT {', '.join(_COLUMNS)} FROM {table} ORDER BY position")))
 
 
 @pytest.mark.parametrize("by_stream", [False, True])
@@ -652,3 +666,134 @@ def test_finalize(store: EventStore, tmp_path: Path) -> None:
     assert steps[-2:] == ["detach", "finalize"]
     assert states == [PartState.DETACHING]
     assert list_parts(store)[0].state is PartState.DETACHED
+
+
+# --- the command line
+
+
+def run(engine: Engine, *arguments: str) -> Result:
+    runner = CliRunner(env={"EVENTSTORE_URL": "", "EVENTSTORE_SCHEMA": ""})
+    return runner.invoke(main, ["partitions", *arguments, "--url", url_of(engine)], catch_exceptions=False)
+
+
+def test_the_commands(store: EventStore, before: list[RecordedEvent], tmp_path: Path) -> None:
+    folder = str(tmp_path / "part")
+    exported = run(store.engine, "export", PART, folder)
+    assert (exported.exit_code, exported.stdout) == (0, f"exported 10 events of {PART} to {folder}\n")
+    as_json = json.loads(run(store.engine, "export", PART, folder, "--json").stdout)
+    assert (as_json["events"], as_json["sha256"]) == (10, check_part(folder).sha256)
+
+    assert run(store.engine, "detach", PART).exit_code == 2
+    assert run(store.engine, "detach", PART, "--to", folder, "--without-export").exit_code == 2
+    refused = run(store.engine, "detach", PART, "--to", folder)
+    assert (refused.exit_code, "--streams-may-lose-history" in refused.stderr) == (1, True)
+    options = ["--to", folder, "--streams-may-lose-history", "--location", "shelf 3"]
+    dry = run(store.engine, "detach", PART, *options, "--dry-run")
+    assert dry.exit_code == 0
+    assert dry.stdout.endswith(f"would detach {PART} from es_events\n{PART}, positions 1 to 10, is attached\n")
+    done = run(store.engine, "detach", PART, *options)
+    assert done.exit_code == 0
+    assert done.stdout.endswith(f"{PART}, positions 1 to 10, is now detached\n")
+    assert [line for line in done.stderr.splitlines() if line in {"list", "wait", "detach"}] == [
+        "list",
+        "wait",
+        "detach",
+    ]
+    again = json.loads(run(store.engine, "detach", PART, *options, "--drop", "--json").stdout)
+    assert (again["state"], again["location"], again["steps"]) == ("dropped", "shelf 3", [f"drop the table {PART}"])
+
+
+def test_the_commands_refuse_sqlite(sqlite_engine: Engine, tmp_path: Path) -> None:
+    for command in (["export", PART, str(tmp_path / "part")], ["detach", PART, "--without-export"]):
+        refused = run(sqlite_engine, *command)
+        assert (refused.exit_code, refused.stderr) == (
+            2, "error: only PostgreSQL has partitions, and this store is on sqlite\n",
+        )  # fmt: skip
+
+
+# --- beside writers, and with many events
+
+
+@pytest.mark.slow
+def test_appends_and_reads_go_on_while_a_part_is_detached(postgres_engine: Engine, tmp_path: Path) -> None:
+    partition(postgres_engine, size=200, count=30)
+    store = EventStore(postgres_engine)
+    store.append("w-0", [NewEvent("counted") for _ in range(250)], expected_version=0)
+    longest, positions, is_done = 0.0, [], threading.Event()
+
+    def write(number: int) -> float:
+        longest = 0.0
+        while not is_done.is_set():
+            begun = time.monotonic()
+            if random.random() < 0.2:
+                with contextlib.suppress(ZeroDivisionError), store.transaction() as joined:
+                    joined.append(f"w-{number}", NewEvent("counted"), expected_version=ANY)
+                    1 / random.randint(0, 1)
+            else:
+                store.append(f"w-{number}", NewEvent("counted"), expected_version=ANY)
+            longest = max(longest, time.monotonic() - begun)
+        return longest
+
+    def follow() -> None:
+        events = store.subscribe(after_position=200, idle_timeout_seconds=2)
+        positions.extend(event.position for event in events)
+
+    with ThreadPoolExecutor(4) as threads:
+        writers = [threads.submit(write, number) for number in range(1, 4)]
+        follower = threads.submit(follow)
+        try:
+            detach(store, tmp_path / "part", drop=True)
+            until(lambda: store.settled_position() > 600, *writers)
+        finally:
+            is_done.set()
+        longest = max(writer.result(30) for writer in writers)
+        follower.result(60)
+    assert positions == [event.position for event in store.read_all(after_position=200)]
+    print(f"the longest append took {longest:.3f} s, of {len(positions)}")
+    assert longest < 5
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_300_000_events_are_detached_and_read_back(postgres_engine: Engine, tmp_path: Path) -> None:
+    count = 300_000
+    partition(postgres_engine, size=count, count=3)
+    store = EventStore(postgres_engine)
+    for start in range(0, count + 10_000, 10_000):
+        events = [
+            NewEvent(
+                "counted",
+                {"n": number, "text": f"event {number}"},
+                metadata={"k": number % 7},
+                tags=[f"t:{number % 1000}"],
+            )
+            for number in range(start, start + 10_000)
+        ]
+        store.append(f"a-{start // 10_000 % 5}", events, expected_version=ANY)
+    stored = columns(store.engine, PART)
+    assert len(stored) == count
+    begun = time.monotonic()
+    export_part(store, PART, tmp_path / "part", by_stream=True)
+    exported = time.monotonic()
+    detach(store, tmp_path / "part", by_stream=True)
+    detached = time.monotonic()
+    names = [*StoredEvent.__dataclass_fields__]
+    manifest = check_part(tmp_path / "part")
+    for file in manifest.files:
+        read = [
+            tuple(getattr(event, name) for name in names) for event in stored_events(tmp_path / "part", manifest, file)
+        ]
+        read.sort()
+        assert len(read) == count
+        for found, row in zip(read, stored, strict=True):
+            values = dict(zip(_COLUMNS, row, strict=True))
+            metadata = None if found[8] is None else json.loads(found[8])
+            assert (*found[:8], metadata, found[9]) == tuple(values[name] for name in names)
+    sizes = {file.name: file.size for file in manifest.files}
+    print(f"exported in {exported - begun:.0f} s, compared and detached in {detached - exported:.0f} s, {sizes}")
+    with pytest.raises(HistoryDetached):
+        Worker(store, Projection("numbers")).run_until_caught_up()
+    begun = time.monotonic()
+    of_one = list(read_part(store, tmp_path / "part", stream_id="a-3", check=False))
+    print(f"one stream of {len(of_one)} events in {time.monotonic() - begun:.3f} s")
+    assert [event.version for event in of_one] == list(range(1, 60_001))
