@@ -559,6 +559,8 @@ class EventStore:
         Raises:
             InvalidInput: An argument is not valid. Raised by the call; the iteration raises all others.
             DecodingError: An event can't be read, does not fit its class, can't be upcast, or is too new.
+            HistoryDetached: An event of the stream is in a part of the log that was detached. If `backwards`, after the
+                events that are left.
             SchemaError: The database does not have the tables that this code needs.
         """
         return self._reader.read_stream(
@@ -728,6 +730,8 @@ class EventStore:
             UnsuitableTransaction: The joined transaction does not see what others commit, or has itself appended.
             LogWentBack: The log no longer has the event of the token `after_position`; or, if `backwards`, it went back
                 during the read.
+            HistoryDetached: A part of the log after `after_position` was detached, whatever the filters match. If
+                `backwards`, after the events that are left.
             PositionBeyondLog: The log has never reached `after_position`.
             PositionCacheEnabled: The sequence of positions has a CACHE other than 1.
             SchemaError: The database does not have the tables that this code needs.
@@ -765,6 +769,7 @@ class EventStore:
         Raises:
             InvalidFilter: A query has no tags, or restricts more than tags and event types.
             DecodingError: An event can't be read, or does not fit its class.
+            HistoryDetached: An event that matches is in a part of the log that was detached.
             SchemaOutdated: The tables are older than `es_0009`.
 
         Example:

@@ -59,6 +59,7 @@ from eventstore.projections import ProjectionAdmin
 from eventstore.repository import SnapshotPolicy, every, never
 from eventstore.rows.mapper import StoredEvent
 from eventstore.transfer import export_events
+from tests.fix_documentation import ROOT, run_document
 from tests.fix_migrations import url_of
 from tests.partitioned import partition
 from tests.waiting import start_waiting, until
@@ -711,6 +712,31 @@ def test_the_commands_refuse_sqlite(sqlite_engine: Engine, tmp_path: Path) -> No
         )  # fmt: skip
 
 
+# --- what the documentation shows
+
+
+def test_the_page(postgres_engine: Engine, tmp_path: Path) -> None:
+    partition(postgres_engine, size=SIZE, count=3)
+    events = [NewEvent("counted", {"n": number}) for number in range(12)]
+    EventStore(postgres_engine).append("order-1", events, expected_version=0)
+    page = (ROOT / "docs" / "how-to" / "detach.md").read_text("utf-8")
+    assert page.count('"postgresql+psycopg://shop@db/shop"') == 1
+    (tmp_path / "detach.md").write_text(page.replace("postgresql+psycopg://shop@db/shop", url_of(postgres_engine)))
+    run_document(tmp_path / "detach.md")
+
+
+def test_a_part_is_attached_again(store: EventStore, before: list[RecordedEvent]) -> None:
+    detach(store, None)
+    with store.engine.begin() as connection:
+        for sql in (
+            "ALTER TABLE es_events ATTACH PARTITION es_events_1 FOR VALUES FROM (MINVALUE) TO (11)",
+            "DELETE FROM es_detached_parts WHERE name = 'es_events_1'",
+        ):
+            connection.execute(text(sql))
+    assert list(store.read_all()) == before
+    assert list(store.read_stream("a-0")) == of_stream(before, "a-0")
+
+
 # --- beside writers, and with many events
 
 
@@ -719,7 +745,8 @@ def test_appends_and_reads_go_on_while_a_part_is_detached(postgres_engine: Engin
     partition(postgres_engine, size=200, count=30)
     store = EventStore(postgres_engine)
     store.append("w-0", [NewEvent("counted") for _ in range(250)], expected_version=0)
-    longest, positions, is_done = 0.0, [], threading.Event()
+    positions: list[int] = []
+    is_done = threading.Event()
 
     def write(number: int) -> float:
         longest = 0.0
