@@ -15,7 +15,7 @@ from tests.fix_engines import empty
 from tests.fix_postgresql import Databases
 
 SIZE = 5
-SMALL_PARTS = 30
+SMALL_PARTS = 8
 LAST_POSITION = 10_000_000
 
 

@@ -142,7 +142,7 @@ class TestPostgreSQLWithCursorsOfTheApplication(AppendContract, GlobalOrderContr
 
 
 @pytest.mark.slow
-class TestPostgreSQLInParts(AppendContract, GlobalOrderContract, DeletionContract):
+class TestPostgreSQLInParts(AppendContract, GlobalOrderContract):
     """The log is partitioned, with parts of five positions. The other contracts follow, in minutes."""
 
     @pytest.fixture

@@ -28,6 +28,8 @@ def parts_of(run: Run) -> list[Part]:
     for key, name, bound, events, size in run(parts_of_log):
         if key != _KEY:
             raise PartitioningRefused(f"es_events is partitioned already, by {key}", "the store needs RANGE (position)")
+        if name is None:
+            raise PartitioningRefused("es_events is partitioned, but has no parts", "restore it from a backup")
         range_ = _BOUND.fullmatch(bound)
         if range_ is None:
             raise PartitioningRefused(

@@ -16,8 +16,8 @@ SELECT
     CAST(part.reltuples AS BIGINT) AS events,
     pg_total_relation_size(part.oid) AS size_bytes
 FROM pg_catalog.pg_class AS log
-JOIN pg_catalog.pg_inherits ON pg_inherits.inhparent = log.oid
-JOIN pg_catalog.pg_class AS part ON part.oid = pg_inherits.inhrelid
+LEFT JOIN pg_catalog.pg_inherits ON pg_inherits.inhparent = log.oid
+LEFT JOIN pg_catalog.pg_class AS part ON part.oid = pg_inherits.inhrelid
 WHERE log.oid = to_regclass(:name_of_es_events) AND log.relkind = 'p'
 """
 
@@ -76,7 +76,7 @@ FROM (SELECT to_regclass(pg_get_serial_sequence(:name_of_es_events, 'position'))
 def parts_of_log(tables: Tables) -> ClauseElement:
     """Return the parts of the log, in no order; no row if it is not partitioned.
 
-    The columns: the partition key, the name of the part, its bounds as text, its estimated number of events, at most 0
+    The columns: the partition key, the name of the part, NULL if there is none, its bounds as text, its estimated number of events, at most 0
     if they were not counted, and its size with indexes.
     """
     return sql_text(_PARTS, tables).bindparams(name_of_events(tables))

@@ -2357,8 +2357,8 @@ SELECT
     CAST(part.reltuples AS BIGINT) AS events,
     pg_total_relation_size(part.oid) AS size_bytes
 FROM pg_catalog.pg_class AS log
-JOIN pg_catalog.pg_inherits ON pg_inherits.inhparent = log.oid
-JOIN pg_catalog.pg_class AS part ON part.oid = pg_inherits.inhrelid
+LEFT JOIN pg_catalog.pg_inherits ON pg_inherits.inhparent = log.oid
+LEFT JOIN pg_catalog.pg_class AS part ON part.oid = pg_inherits.inhrelid
 WHERE log.oid = to_regclass(%(name_of_es_events)b::TEXT) AND log.relkind = 'p';
 
 -- postgresql.positions.continue_positions

@@ -1,0 +1,491 @@
+"""Partitions of the log by position: made online, added to, carried over, refused, verified."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy import Column, Engine, Integer, MetaData, Table, create_engine, text
+
+from eventstore import ANY, Append, EventFilter, EventStore, NewEvent, maintenance, migrations
+from eventstore.errors import (
+    ConcurrencyConflict,
+    InvalidInput,
+    LogIsPartitioned,
+    OutOfParts,
+    PartitioningRefused,
+    PermissionDenied,
+    SchemaOutdated,
+    TableLocked,
+)
+from eventstore.findings import FindingKind, Level
+from eventstore.health.parts import of_runway
+from eventstore.migrations import partitioning
+from eventstore.parts import Runway
+from eventstore.transfer import export_events, import_events
+
+pytestmark = [pytest.mark.postgresql, pytest.mark.slow]
+
+
+def append(store: EventStore, stream_id: str, number: int = 1) -> None:
+    store.append(stream_id, [NewEvent("placed", {"n": n}) for n in range(number)], expected_version=ANY)
+
+
+def execute(engine: Engine, *statements: str) -> None:
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
+def scalars(engine: Engine, query: str) -> list[Any]:
+    with engine.connect() as connection:
+        return list(connection.execute(text(query.replace("::", r"\:\:"))).scalars())
+
+
+def positions(store: EventStore) -> list[int]:
+    return [event.position for event in store.read_all()]
+
+
+def test_the_log_becomes_the_first_part_and_goes_on(postgres_engine: Engine) -> None:
+    store = EventStore(postgres_engine)
+    append(store, "order-1", 3)
+    before = list(store.read_all())
+    parts = partitioning.enable(postgres_engine, size=10, margin=5, days=0)
+    assert [(part.name, part.first_position, part.last_position) for part in parts] == [
+        ("es_events_1", 1, 8),
+        ("es_events_2", 9, 18),
+    ]
+    assert partitioning.enable(postgres_engine, size=99, days=0) == partitioning.parts(postgres_engine)
+    append(store, "order-1", 8)
+    append(store, "order-2", 2)
+    assert list(store.read_all())[:3] == before
+    assert positions(store) == list(range(1, 14))
+    fresh = EventStore(postgres_engine)
+    assert [event.version for event in fresh.read_stream("order-1")] == list(range(1, 12))
+    assert [event.version for event in fresh.read_stream("order-1", backwards=True)] == list(range(11, 0, -1))
+    assert [event.position for event in fresh.read_stream("order-2")] == [12, 13]
+    assert fresh.stream_version("order-1") == 11
+    with pytest.raises(ConcurrencyConflict):
+        fresh.append("order-1", NewEvent("placed"), expected_version=3)
+    for filter_ in (EventFilter(stream_ids=["order-2"]), EventFilter(event_types=["placed"], stream_ids=["order-2"])):
+        assert [event.position for event in fresh.read_all(filter_)] == [12, 13]
+        assert [event.position for event in fresh.read_all(filter_, backwards=True)] == [13, 12]
+    assert migrations.verify(postgres_engine) == []
+    assert list(maintenance.verify(store)) == []
+
+
+def test_a_store_from_before_learns_of_the_parts_when_it_reads_all(postgres_engine: Engine) -> None:
+    store = EventStore(postgres_engine)
+    append(store, "order-1")
+    assert not store.core.dialect.layout.is_partitioned
+    partitioning.enable(postgres_engine, size=10, margin=5, days=0)
+    assert positions(store) == [1]
+    assert store.core.dialect.layout.is_partitioned
+
+
+def test_without_a_part_an_append_names_the_command_and_stores_nothing(postgres_engine: Engine) -> None:
+    store = EventStore(postgres_engine)
+    append(store, "order-1")
+    partitioning.enable(postgres_engine, size=2, margin=2, days=0)
+    append(store, "order-1", 2)
+    append(store, "order-2", 2)
+    with pytest.raises(OutOfParts, match="eventstore partitions add") as refused:
+        append(store, "order-3")
+    assert refused.value.position == 6
+    with pytest.raises(OutOfParts):
+        store.append_many([Append(f"order-{number}", NewEvent("placed"), expected_version=ANY) for number in (3, 4)])
+    assert store.stream_version("order-3") == 0
+    health = store.health()
+    assert not health.ok
+    assert "no unused part is ahead" in str(health.problems[0])
+    added = partitioning.add(postgres_engine, days=0)
+    assert added.runway.parts_ahead == 1
+    append(store, "order-3")
+    assert positions(store)[:5] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("runway", "level"),
+    [
+        (Runway(100, 5, 1.0, 0), Level.ERROR),
+        (Runway(100, 500, 20.0, 1), Level.WARNING),
+        (Runway(100, 500, 10.0, 1), None),
+        (Runway(100, 500, 0.0, 1), None),
+    ],
+)
+def test_health_warns_days_before(runway: Runway, level: Level | None) -> None:
+    assert [finding.level for finding in of_runway(runway)] == ([] if level is None else [level])
+
+
+def test_add_keeps_parts_for_some_days_at_the_present_rate(postgres_engine: Engine) -> None:
+    store = EventStore(postgres_engine)
+    append(store, "order-1", 100)
+    partitioning.enable(postgres_engine, size=50, margin=50)
+    runway = partitioning.runway(postgres_engine)
+    assert runway is not None
+    assert runway.per_day == 100
+    assert runway.days_left >= 90
+    assert len(partitioning.parts(postgres_engine)) <= 12
+    assert partitioning.add(postgres_engine).parts == []
+    with store.transaction() as tx, tx.allow_history_changes():
+        tx.connection.execute(text("UPDATE es_events SET recorded_at = now() - interval '30 days' WHERE position < 90"))
+    later = partitioning.runway(postgres_engine)
+    assert later is not None
+    assert later.per_day == 11
+
+
+def test_everything_that_belongs_to_the_log_is_carried_over(postgres_engine: Engine) -> None:
+    role = "part_reader"
+    execute(
+        postgres_engine,
+        f"DO $$ BEGIN CREATE ROLE {role}; EXCEPTION WHEN duplicate_object THEN END $$",
+        f"GRANT SELECT, INSERT (version, stream_id), UPDATE ON es_events TO {role} WITH GRANT OPTION",
+        f"GRANT SELECT ON SEQUENCE es_events_position_seq TO {role}",
+        "CREATE VIEW sums WITH (security_barrier=true) AS SELECT stream_id, count(*) AS n FROM es_events GROUP BY 1",
+        "CREATE VIEW of_sums AS SELECT * FROM sums",
+        f"GRANT SELECT ON sums TO {role}",
+        "CREATE INDEX theirs ON es_events ((metadata ->> 'request'))",
+        f"CREATE POLICY mine ON es_events FOR SELECT TO {role} USING (category = 'order')",
+        "CREATE TABLE heard (position bigint)",
+        "CREATE FUNCTION hear() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$BEGIN INSERT INTO heard VALUES (NEW.position); RETURN NULL; END$$",
+        "CREATE TRIGGER hear AFTER INSERT ON es_events FOR EACH ROW EXECUTE FUNCTION hear()",
+        "ALTER TABLE es_events SET (autovacuum_vacuum_insert_scale_factor = 0.01)",
+        "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC",
+    )
+    store = EventStore(postgres_engine)
+    append(store, "order-1", 2)
+    try:
+        rights = (
+            "SELECT concat_ws(' ', attname, a.privilege_type, a.is_grantable) "
+            "FROM (SELECT NULL AS attname, relacl AS acl FROM pg_class WHERE oid = 'es_events'::regclass "
+            "UNION ALL SELECT attname, attacl FROM pg_attribute WHERE attrelid = 'es_events'::regclass) s, "
+            f"aclexplode(acl) a WHERE a.grantee = '{role}'::regrole ORDER BY 1"
+        )
+        before = scalars(postgres_engine, rights)
+        partitioning.enable(postgres_engine, size=10, margin=2, days=0)
+        assert scalars(postgres_engine, rights) == before
+        append(store, "order-1", 3)
+        assert scalars(postgres_engine, "SELECT n FROM of_sums") == [5]
+        assert scalars(postgres_engine, f"SELECT has_table_privilege('{role}', 'sums', 'SELECT')") == [True]
+        assert scalars(postgres_engine, "SELECT reloptions FROM pg_class WHERE relname = 'sums'") == [
+            ["security_barrier=true"]
+        ]
+        assert scalars(postgres_engine, "SELECT position FROM heard ORDER BY 1") == [1, 2, 3, 4, 5]
+        assert scalars(postgres_engine, "SELECT polname FROM pg_policy WHERE polrelid = 'es_events'::regclass") == [
+            "mine"
+        ]
+        assert scalars(postgres_engine, "SELECT reloptions FROM pg_class WHERE relname = 'es_events_2'") == [
+            ["autovacuum_vacuum_insert_scale_factor=0.01"]
+        ]
+        assert scalars(postgres_engine, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'theirs'::regclass") == [2]
+        comments = "SELECT obj_description('es_events'::regclass) || col_description('es_events'::regclass, 1)"
+        assert scalars(postgres_engine, comments)[0].startswith("The events.")
+        for part in ("es_events_1", "es_events_2"):
+            for right in ("INSERT", "UPDATE"):
+                held = f"SELECT has_any_column_privilege('{role}', '{part}', '{right}')"
+                assert scalars(postgres_engine, held) == [False]
+            assert scalars(postgres_engine, f"SELECT has_table_privilege('{role}', '{part}', 'SELECT')") == [True]
+            with pytest.raises(Exception, match="events are never changed"):
+                execute(postgres_engine, f"DELETE FROM {part}")
+        assert migrations.verify(postgres_engine) == []
+    finally:
+        execute(postgres_engine, "ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM PUBLIC", f"DROP OWNED BY {role}")
+
+
+@pytest.mark.parametrize(
+    ("statement", "problem"),
+    [
+        ("CREATE MATERIALIZED VIEW m AS SELECT count(*) FROM es_events", "materialized view m"),
+        ("CREATE TABLE theirs (position bigint REFERENCES es_events (position))", "constraint theirs_position_fkey"),
+        ("CREATE UNIQUE INDEX theirs ON es_events (stream_id, version, event_id)", "unique index theirs"),
+        ("CREATE PUBLICATION mine FOR TABLE es_events", "publication mine"),
+        ("CREATE TABLE es_events_2 (id integer)", "es_events_2"),
+        ("CREATE TABLE theirs (event es_events)", "theirs"),
+        ("ALTER TABLE es_events DROP CONSTRAINT es_events_version_check", "differ from what the migrations create"),
+    ],
+)
+def test_what_would_stay_behind_is_refused_by_name(postgres_engine: Engine, statement: str, problem: str) -> None:
+    append(EventStore(postgres_engine), "order-1")
+    execute(postgres_engine, statement)
+    with pytest.raises(PartitioningRefused, match=problem):
+        partitioning.enable(postgres_engine, days=0)
+    assert partitioning.parts(postgres_engine) == []
+    assert scalars(postgres_engine, "SELECT conname FROM pg_constraint WHERE conname = 'es_events_1_range'") == []
+
+
+def test_other_logs_are_refused_by_name(postgres_engine: Engine, sqlite_engine: Engine) -> None:
+    for work in (partitioning.enable, partitioning.add, partitioning.parts, partitioning.runway):
+        with pytest.raises(PartitioningRefused, match="SQLite"):
+            work(sqlite_engine)
+    with pytest.raises(PartitioningRefused, match="run `eventstore partitions enable` first"):
+        partitioning.add(postgres_engine)
+    assert partitioning.runway(postgres_engine) is None
+    for options in ({"size": 0}, {"margin": -1}, {"days": -1}, {"size": "many"}):
+        with pytest.raises(InvalidInput):
+            partitioning.enable(postgres_engine, **options)
+    migrations.downgrade(postgres_engine, "es_0010")
+    with pytest.raises(SchemaOutdated):
+        partitioning.enable(postgres_engine)
+    migrations.upgrade(postgres_engine)
+    execute(
+        postgres_engine,
+        "ALTER TABLE es_streams ALTER after_position SET DEFAULT 0",
+        "DROP TABLE es_events",
+        "CREATE TABLE es_events (position bigint, stream_id text) PARTITION BY LIST (stream_id)",
+    )
+    with pytest.raises(PartitioningRefused, match="LIST"):
+        partitioning.enable(postgres_engine)
+
+
+def test_a_partitioned_log_is_not_downgraded(postgres_engine: Engine) -> None:
+    partitioning.enable(postgres_engine, days=0)
+    with pytest.raises(LogIsPartitioned):
+        migrations.downgrade(postgres_engine, "es_0010")
+    assert migrations.verify(postgres_engine) == []
+
+
+@pytest.mark.parametrize("step", range(7))
+def test_an_interrupted_run_is_completed_by_the_next(postgres_engine: Engine, step: int) -> None:
+    store = EventStore(postgres_engine)
+    append(store, "order-1", 3)
+    reports = 0
+
+    def interrupt(_: migrations.Progress) -> None:
+        nonlocal reports
+        reports += 1
+        if reports > step:
+            raise KeyboardInterrupt
+
+    try:
+        partitioning.enable(postgres_engine, size=5, margin=5, days=0, on_progress=interrupt)
+    except KeyboardInterrupt:
+        append(store, "order-1")
+        assert len(positions(store)) == 4
+    partitioning.enable(postgres_engine, size=5, margin=5, days=0)
+    append(store, "order-1", 4)
+    assert len(positions(store)) in {7, 8}
+    assert migrations.verify(postgres_engine) == []
+
+
+def test_a_margin_of_an_old_run_is_renewed_and_one_that_is_used_up_is_named(postgres_engine: Engine) -> None:
+    store = EventStore(postgres_engine)
+    append(store, "order-1")
+    execute(postgres_engine, "ALTER TABLE es_events ADD CONSTRAINT es_events_1_range CHECK (position < 4) NOT VALID")
+    append(store, "order-1", 2)
+    with pytest.raises(OutOfParts, match="enable` was interrupted"):
+        append(store, "order-1")
+    partitioning.enable(postgres_engine, size=5, margin=5, days=0)
+    append(store, "order-1")
+    assert positions(store) == [1, 2, 3, 5]
+
+
+def test_a_lock_that_is_not_free_is_retried_and_named(postgres_engine: Engine) -> None:
+    store = EventStore(postgres_engine)
+    with postgres_engine.begin() as connection:
+        store.join(connection).append("order-1", NewEvent("placed"), expected_version=ANY)
+        with pytest.raises(TableLocked, match="was not available") as locked:
+            partitioning.enable(postgres_engine, lock_timeout_seconds=0.05, wait_seconds=0.3)
+        assert locked.value.holders
+    partitioning.enable(postgres_engine, days=0)
+    assert positions(store) == [1]
+
+
+def test_imported_events_with_their_positions_are_all_read(
+    postgres_engine: Engine, make_engine: Callable[[], Engine], tmp_path: Path
+) -> None:
+    """R20: a stream that an import creates begins below the positions that were drawn here before."""
+    source = EventStore(postgres_engine)
+    for number in range(12):
+        append(source, f"order-{number % 3}")
+    export_events(source, tmp_path / "events.jsonl")
+    target = make_engine()
+    if target.dialect.name == "sqlite":
+        migrations.upgrade(target)
+        import_events(EventStore(target), tmp_path / "events.jsonl", keep_positions=True)
+        assert list(maintenance.verify(EventStore(target))) == []
+        return
+    migrations.upgrade(target)
+    execute(target, "SELECT setval('es_events_position_seq', 9)")  # as after appends that were rolled back
+    partitioning.enable(target, size=4, margin=4, days=0)
+    partitioning.add(target, days=3, size=4)
+    imported = EventStore(target)
+    import_events(imported, tmp_path / "events.jsonl", keep_positions=True, batch_size=2)
+    fresh = EventStore(target)
+    for number in range(3):
+        expected = list(source.read_stream(f"order-{number}"))
+        assert [event.position for event in fresh.read_stream(f"order-{number}")] == [
+            event.position for event in expected
+        ]
+    assert list(maintenance.verify(fresh)) == []
+    assert scalars(target, "SELECT after_position FROM es_streams ORDER BY stream_id") == [0, 1, 2]
+
+
+def test_verify_finds_and_repairs_a_head_that_hides_events(postgres_engine: Engine) -> None:
+    store = EventStore(postgres_engine)
+    append(store, "order-1", 3)
+    partitioning.enable(postgres_engine, size=10, margin=5, days=0)
+    execute(postgres_engine, "UPDATE es_streams SET after_position = 2")
+    assert len(list(EventStore(postgres_engine).read_stream("order-1"))) < 3  # what `verify` is for
+    findings = list(maintenance.verify(store))
+    assert [finding.kind for finding in findings] == [FindingKind.EVENTS_HIDDEN]
+    list(maintenance.repair(store, maintenance.plan(findings)))
+    assert list(maintenance.verify(store)) == []
+    assert len(list(EventStore(postgres_engine).read_stream("order-1"))) == 3
+
+
+def test_verify_finds_the_same_version_in_two_parts(postgres_engine: Engine) -> None:
+    """Uniqueness of (stream, version) holds in each part only; the head's lock stays the first layer."""
+    store = EventStore(postgres_engine)
+    append(store, "order-1", 3)
+    partitioning.enable(postgres_engine, size=10, margin=1, days=0)
+    execute(
+        postgres_engine,
+        "INSERT INTO es_events (position, version, event_id, schema_version, codec, stream_id, event_type, data) "
+        "OVERRIDING SYSTEM VALUE SELECT 9, version, event_id, schema_version, codec, stream_id, event_type, data "
+        "FROM es_events WHERE version = 2",
+        "SELECT setval('es_events_position_seq', 9)",
+    )
+    assert FindingKind.VERSION_DOUBLED in [finding.kind for finding in maintenance.verify(store)]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "GRANT INSERT ON es_events_2 TO PUBLIC",
+        "GRANT INSERT (data) ON es_events_1 TO PUBLIC",
+        "ALTER TABLE es_events_2 DROP CONSTRAINT es_events_pkey_2",
+        "DROP TRIGGER es_events_immutable ON es_events_2",
+        "ALTER TABLE es_events_2 SET UNLOGGED",
+        "ALTER TABLE es_events_2 OWNER TO pg_read_all_data",
+        "DROP INDEX es_events_category_position_idx",
+    ],
+)
+def test_damage_of_a_part_is_found_and_fixed(postgres_engine: Engine, damage: str) -> None:
+    append(EventStore(postgres_engine), "order-1")
+    partitioning.enable(postgres_engine, size=10, margin=1, days=0)
+    execute(postgres_engine, damage)
+    findings = migrations.verify(postgres_engine)
+    assert findings
+    for finding in findings:
+        migrations.fix(postgres_engine, finding)
+    assert migrations.verify(postgres_engine) == []
+
+
+def test_autogenerate_proposes_nothing_for_parts_attached_or_not(postgres_engine: Engine, tmp_path: Path) -> None:
+    append(EventStore(postgres_engine), "order-1")
+    partitioning.enable(postgres_engine, size=10, margin=1, days=0)
+    execute(postgres_engine, "ALTER TABLE es_events DETACH PARTITION es_events_1")
+    theirs = MetaData()
+    Table("invoices", theirs, Column("id", Integer, primary_key=True))
+    theirs.create_all(postgres_engine)
+    with postgres_engine.connect() as connection:
+        options = {"target_metadata": theirs, "include_name": migrations.exclude_tables()}
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, theirs) == []
+
+
+def test_a_real_autogenerate_writes_an_empty_revision(postgres_engine: Engine, tmp_path: Path) -> None:
+    append(EventStore(postgres_engine), "order-1")
+    partitioning.enable(postgres_engine, size=10, margin=1, days=0)
+    folder = tmp_path / "theirs"
+    config = Config(tmp_path / "alembic.ini")
+    config.set_main_option("script_location", str(folder))
+    command.init(config, str(folder))
+    url = postgres_engine.url.render_as_string(hide_password=False)
+    (folder / "env.py").write_text(
+        "from alembic import context\n"
+        "from sqlalchemy import MetaData, create_engine\n"
+        "from eventstore.migrations import exclude_tables\n"
+        f"with create_engine({url!r}).connect() as connection:\n"
+        "    context.configure(connection=connection, target_metadata=MetaData(), include_name=exclude_tables())\n"
+        "    with context.begin_transaction():\n"
+        "        context.run_migrations()\n"
+    )
+    revision = command.revision(config, "nothing", autogenerate=True)
+    assert "op." not in Path(revision.path).read_text()  # type: ignore[union-attr]  # one revision
+
+
+def test_streams_are_deleted_and_archived_across_parts(postgres_engine: Engine, sqlite_engine: Engine) -> None:
+    store = EventStore(postgres_engine)
+    append(store, "order-1", 3)
+    append(store, "order-2", 2)
+    partitioning.enable(postgres_engine, size=4, margin=1, days=0)
+    partitioning.add(postgres_engine, size=4, days=20)
+    for stream_id in ("order-1", "order-2"):
+        append(store, stream_id, 4)
+    assert store.delete_stream("order-1", expected_version=7, reason="asked to").version == 8
+    archive = EventStore(sqlite_engine)
+    store.archive_stream("order-2", into=archive, expected_version=6, reason="old")
+    assert len(list(archive.read_stream("order-2"))) == 6
+    assert [event.event_type for event in store.read_all()] == ["$stream-deleted", "$stream-archived"]
+    assert list(maintenance.verify(store)) == []
+    assert migrations.verify(postgres_engine) == []
+
+
+def test_statistics_count_all_parts(postgres_engine: Engine) -> None:
+    store = EventStore(postgres_engine)
+    append(store, "order-1", 30)
+    partitioning.enable(postgres_engine, size=40, margin=1, days=0)
+    append(store, "order-1", 30)
+    execute(postgres_engine, "ANALYZE")
+    counted = maintenance.statistics(store, exact_up_to=0)
+    assert counted.events.value == 60
+    assert {"es_events_1", "es_events_2"} <= {size.table for size in counted.sizes}
+
+
+def test_a_writer_with_the_rights_of_the_guide_appends_to_parts_and_not_directly(postgres_engine: Engine) -> None:
+    role = "part_writer"
+    execute(
+        postgres_engine,
+        f"DO $$ BEGIN CREATE ROLE {role} LOGIN; EXCEPTION WHEN duplicate_object THEN END $$",
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}",
+        "GRANT INSERT (version, event_id, schema_version, codec, stream_id, event_type, data, metadata) "
+        f"ON es_events TO {role}",
+        f"GRANT INSERT (stream_id, version), UPDATE (version, updated_at) ON es_streams TO {role}",
+        f"GRANT SELECT ON SEQUENCE es_events_position_seq TO {role}",
+    )
+    partitioning.enable(postgres_engine, size=5, margin=1, days=0)
+    writing = create_engine(postgres_engine.url.set(username=role))
+    try:
+        store = EventStore(writing)
+        for _ in range(3):
+            append(store, "order-1")
+        assert positions(store) == [1, 2, 3]
+        with pytest.raises(Exception, match="permission denied"):
+            execute(writing, "INSERT INTO es_events_2 (version) VALUES (1)")
+        with pytest.raises(PermissionDenied):
+            partitioning.add(writing)
+    finally:
+        writing.dispose()
+        execute(postgres_engine, f"DROP OWNED BY {role}")
+
+
+def test_the_commands_say_what_they_do(postgres_engine: Engine) -> None:
+    append(EventStore(postgres_engine), "order-1")
+    url = postgres_engine.url.render_as_string(hide_password=False)
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "eventstore", "partitions", *arguments, "--url", url],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+
+    assert run("list").stdout == ""
+    refused = run("add")
+    assert refused.returncode == 1
+    assert "partitions enable" in refused.stderr
+    enabled = run("enable", "--size", "50", "--margin", "10")
+    assert "days at" in enabled.stdout, enabled.stderr
+    assert run("add").stdout.startswith("no part was needed; ")
+    listed = run("list").stdout.splitlines()
+    assert listed[0].split("\t")[:3] == ["es_events_1", "1", "11"]
+    assert listed[0].split("\t")[-1] == "current"
