@@ -6409,35 +6409,35 @@ RELEASE SAVEPOINT eventstore;
 -- core/execution.py: JoinedTransaction.transaction
 ROLLBACK TO SAVEPOINT eventstore;
 
--- parts/detaching.py
+-- detaching/detach.py
 SELECT name, position
 FROM {checkpoints}
 WHERE position < :last_position
 ORDER BY name
 LIMIT :at_most;
 
--- parts/detaching.py
+-- detaching/detach.py
 SELECT projection, position
 FROM {dead_letters}
 WHERE status = 'pending' AND position BETWEEN :first_position AND :last_position
 ORDER BY position, projection
 LIMIT :at_most;
 
--- parts/detaching.py
+-- detaching/detach.py
 SELECT DISTINCT event.stream_id
 FROM {part} AS event
 JOIN {streams} AS head ON head.stream_id = event.stream_id
 WHERE head.deleted_version IS NULL AND head.archived_version IS NULL
 LIMIT :at_most;
 
--- parts/detaching.py
+-- detaching/detach.py
 INSERT INTO {detached_parts} (first_position, last_position, events, name, location, sha256)
 VALUES (:first_position, :last_position, :events, :name, :location, :sha256);
 
--- parts/detaching.py
+-- detaching/detach.py
 UPDATE {schema_table} SET breaking_version = :version WHERE breaking_version < :version;
 
--- parts/detaching.py
+-- detaching/detach.py
 SELECT held.virtualtransaction, held.pid
 FROM pg_locks AS held
 JOIN pg_stat_activity AS session ON session.pid = held.pid
@@ -6449,22 +6449,22 @@ WHERE held.locktype = 'virtualxid'
     AND session.usesysid IS NOT NULL
     AND session.usesysid <> 0;
 
--- parts/detaching.py
+-- detaching/detach.py
 SELECT 1 FROM pg_partitioned_table WHERE partrelid = to_regclass(:events) AND partdefid <> 0;
 
--- parts/detaching.py: _Detach._detach.attempt
+-- detaching/detach.py: _Detach._detach.attempt
 ALTER TABLE {…} DETACH PARTITION {…} {…};
 
--- parts/detaching.py: _Detach._execute
+-- detaching/detach.py: _Detach._execute
 SELECT set_config('lock_timeout', :value, false);
 
--- parts/detaching.py: _Detach._list
+-- detaching/detach.py: _Detach._list
 SET LOCAL synchronous_commit = on;
 
--- parts/detaching.py: _Detach.drop.attempt
+-- detaching/detach.py: _Detach.drop.attempt
 DROP TABLE {…};
 
--- parts/partition.py
+-- detaching/partition.py
 SELECT
     leaf.relname,
     CAST((regexp_match(pg_get_expr(leaf.relpartbound, leaf.oid), 'FROM .''?(\d+)'))[1] AS bigint) AS first_position,
@@ -6475,7 +6475,7 @@ JOIN pg_class AS leaf ON leaf.oid = inherits.inhrelid
 WHERE inherits.inhparent = to_regclass(:events)
 ORDER BY 3, 1;
 
--- parts/partition.py
+-- detaching/partition.py
 SELECT
     part.name,
     part.first_position,
