@@ -176,7 +176,7 @@ def _families() -> dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]]:
         "copy_events": [((columns,), {}) for columns in (APPENDED_COLUMNS, STORED_COLUMNS, POSITIONED_COLUMNS)],
         "count_rows": [((table.name,), {}) for table in fields(Tables) if table.name not in {"metadata", "permission"}],
         "drawn_positions": [(("public", "es_events_position_seq"), {})],
-        "ends_of_part": [(("es_events_1",), {})],
+        "ends_of_part": [(("a_part",), {})],
         "events_without_stream": bounded,
         "insert_event": [((columns,), {}) for columns in (APPENDED_COLUMNS, STORED_COLUMNS, POSITIONED_COLUMNS)],
         "insert_rows": [((count,), {}) for count in (1, 10)],
@@ -185,8 +185,8 @@ def _families() -> dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]]:
             ((order,), {"of_category": category, "is_first": first})
             for order, category, first in itertools.product(StreamOrder, truths, truths)
         ],
-        "page_of_part": [(("es_events_1",), {})],
-        "page_of_part_by_stream": [(("es_events_1",), {})],
+        "page_of_part": [(("a_part",), {})],
+        "page_of_part_by_stream": [(("a_part",), {})],
         "read_matching": [
             *[((shape,), {}) for shape in shapes],
             *[((shape,), {"backwards": True}) for shape in shapes],

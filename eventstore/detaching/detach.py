@@ -41,26 +41,21 @@ _NAMED: Final = 10
 _LOCK_NOT_AVAILABLE, _DEADLOCK = "55P03", "40P01"
 
 _BEHIND: Final = """
-SELECT name, position FROM {checkpoints} WHERE position < :last_position ORDER BY name LIMIT :at_most
-"""
+SELECT name, position FROM {checkpoints} WHERE position < :last_position ORDER BY name LIMIT :at_most"""
 _LETTERS: Final = """
 SELECT projection, position FROM {dead_letters}
 WHERE status = 'pending' AND position BETWEEN :first_position AND :last_position
-ORDER BY position, projection LIMIT :at_most
-"""
+ORDER BY position, projection LIMIT :at_most"""
 _OPEN_STREAMS: Final = """
 SELECT DISTINCT event.stream_id FROM {part} AS event
 JOIN {streams} AS head ON head.stream_id = event.stream_id
 WHERE head.deleted_version IS NULL AND head.archived_version IS NULL
-LIMIT :at_most
-"""
+LIMIT :at_most"""
 _ADD: Final = """
 INSERT INTO {detached_parts} (first_position, last_position, events, name, location, sha256)
-VALUES (:first_position, :last_position, :events, :name, :location, :sha256)
-"""
+VALUES (:first_position, :last_position, :events, :name, :location, :sha256)"""
 _BREAK: Final = """
-UPDATE {schema_table} SET breaking_version = :version WHERE breaking_version < :version
-"""
+UPDATE {schema_table} SET breaking_version = :version WHERE breaking_version < :version"""
 _OPEN_TRANSACTIONS: Final = text("""
 SELECT held.virtualtransaction, held.pid
 FROM pg_locks AS held
@@ -68,11 +63,9 @@ JOIN pg_stat_activity AS session ON session.pid = held.pid
 WHERE held.locktype = 'virtualxid' AND held.mode = 'ExclusiveLock' AND held.granted
     AND held.pid <> pg_backend_pid()
     AND session.datid = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND session.usesysid IS NOT NULL AND session.usesysid <> 0
-""")
+    AND session.usesysid IS NOT NULL AND session.usesysid <> 0""")
 _HAS_DEFAULT: Final = text("""
-SELECT 1 FROM pg_partitioned_table WHERE partrelid = to_regclass(:events) AND partdefid <> 0
-""")
+SELECT 1 FROM pg_partitioned_table WHERE partrelid = to_regclass(:events) AND partdefid <> 0""")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,14 +20,12 @@ SELECT
 FROM pg_inherits AS inherits
 JOIN pg_class AS leaf ON leaf.oid = inherits.inhrelid
 WHERE inherits.inhparent = to_regclass(:events)
-ORDER BY 3, 1
-""")
+ORDER BY 3, 1""")
 _DETACHED: Final = """
 SELECT part.name, part.first_position, part.last_position, part.events, part.location, part.sha256,
     to_regclass(:schema || quote_ident(part.name)) IS NOT NULL
 FROM {detached_parts} AS part
-ORDER BY part.first_position
-"""
+ORDER BY part.first_position"""
 
 
 class PartState(Enum):

@@ -27,19 +27,14 @@ def read_forwards(tables: Tables) -> Select[Any]:
     return _read_stream(tables).order_by(tables.events.c.version)
 
 
-def read_backwards(tables: Tables) -> Select[Any]:
-    """Return a page of the same events, newest first."""
-    return _read_stream(tables).order_by(tables.events.c.version.desc())
-
-
 def read_page_forwards(tables: Tables) -> ClauseElement:
     """Return the page of `read_forwards`, and the row of `with_part_of_stream`."""
     return with_part_of_stream(tables, read_forwards(tables))
 
 
 def read_page_backwards(tables: Tables) -> ClauseElement:
-    """Return the page of `read_backwards`, and the row of `with_part_of_stream`."""
-    return with_part_of_stream(tables, read_backwards(tables))
+    """Return a page of the same events, newest first, and that row."""
+    return with_part_of_stream(tables, _read_stream(tables).order_by(tables.events.c.version.desc()))
 
 
 def _read_stream(tables: Tables) -> Select[Any]:

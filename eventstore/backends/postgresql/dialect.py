@@ -424,9 +424,9 @@ class PostgreSQLDialect:
             settled_position=settled_position,
             token_position=token_position,
         )
-        if self.layout.is_partitioned:  # each filter may begin later than the page
-            begins = [max(after_position, filter_.after_position) for filter_ in filters]
-            parameters["after_position"] = min(begins, default=after_position)
+        if filters:  # each may begin later than the page
+            begins = [filter_.after_position for filter_ in filters]
+            parameters["after_position"] = max(after_position, min(begins))
         header, *rows = run(statement, **parameters)
         _, part, table, settled_id, token_id, in_recovery, _, _, _, started_at = header
         server = Server(table, started_at, bool(in_recovery))

@@ -119,7 +119,6 @@ WHERE
             AND event.event_type = tag.event_type
             AND event.metadata -> '$tags' ? tag.tag
     )
-    {and_not_detached}
 """
 
 _IS_DETACHED: Final = """EXISTS (
@@ -155,8 +154,8 @@ def page_of_tags(tables: Tables) -> ClauseElement:
 
 def delete_superfluous_tags(tables: Tables) -> ClauseElement:
     """Delete the rows that no event has, by its metadata and type, except those of events that were detached."""
-    and_not_detached = f"AND NOT {_is_detached(tables)}" if tables.layout.is_partitioned else ""
-    return sql_text(_DELETE_SUPERFLUOUS, tables, and_not_detached=and_not_detached)
+    and_not_detached = f"    AND NOT {_is_detached(tables)}" if tables.layout.is_partitioned else ""
+    return sql_text(_DELETE_SUPERFLUOUS + and_not_detached, tables)
 
 
 def _is_detached(tables: Tables) -> str:

@@ -490,14 +490,14 @@ WHERE es_streams.version >= %(min_version)b::BIGINT
     AND es_streams.stream_id < (%(category)b::TEXT || '.')
     AND es_streams.category = %(category)b::TEXT;
 
--- parts.ends_of_part('es_events_1')
+-- parts.ends_of_part('a_part')
 SELECT
     count(*) AS events,
     min(event.position) AS first_position,
     max(event.position) AS last_position
-FROM es_events_1 AS event;
+FROM a_part AS event;
 
--- parts.page_of_part('es_events_1')
+-- parts.page_of_part('a_part')
 SELECT
     event.position,
     event.stream_id,
@@ -509,12 +509,12 @@ SELECT
     event.data,
     CAST(event.metadata AS TEXT) AS metadata,
     event.recorded_at
-FROM es_events_1 AS event
+FROM a_part AS event
 WHERE event.position > %(after_position)b::BIGINT
 ORDER BY event.position
 LIMIT %(page_size)b::BIGINT;
 
--- parts.page_of_part_by_stream('es_events_1')
+-- parts.page_of_part_by_stream('a_part')
 SELECT
     event.position,
     event.stream_id,
@@ -526,7 +526,7 @@ SELECT
     event.data,
     CAST(event.metadata AS TEXT) AS metadata,
     event.recorded_at
-FROM es_events_1 AS event
+FROM a_part AS event
 WHERE (event.stream_id, event.version) > (%(after_stream_id)b::TEXT, %(after_version)b::BIGINT)
 ORDER BY event.stream_id, event.version
 LIMIT %(page_size)b::BIGINT;

@@ -448,14 +448,14 @@ WHERE es_streams.version >= :min_version
     AND es_streams.stream_id < (:category || '.')
     AND es_streams.category = :category;
 
--- parts.ends_of_part('es_events_1')
+-- parts.ends_of_part('a_part')
 SELECT
     count(*) AS events,
     min(event.position) AS first_position,
     max(event.position) AS last_position
-FROM es_events_1 AS event;
+FROM a_part AS event;
 
--- parts.page_of_part('es_events_1')
+-- parts.page_of_part('a_part')
 SELECT
     event.position,
     event.stream_id,
@@ -467,12 +467,12 @@ SELECT
     event.data,
     CAST(event.metadata AS TEXT) AS metadata,
     event.recorded_at
-FROM es_events_1 AS event
+FROM a_part AS event
 WHERE event.position > :after_position
 ORDER BY event.position
 LIMIT :page_size;
 
--- parts.page_of_part_by_stream('es_events_1')
+-- parts.page_of_part_by_stream('a_part')
 SELECT
     event.position,
     event.stream_id,
@@ -484,7 +484,7 @@ SELECT
     event.data,
     CAST(event.metadata AS TEXT) AS metadata,
     event.recorded_at
-FROM es_events_1 AS event
+FROM a_part AS event
 WHERE (event.stream_id, event.version) > (:after_stream_id, :after_version)
 ORDER BY event.stream_id, event.version
 LIMIT :page_size;
