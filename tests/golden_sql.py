@@ -52,6 +52,7 @@ _SHOWN_ON_OLDER_TABLES: Final = {
 }  # fmt: skip
 
 _SHOWN_ON_PARTITIONED_LOGS: Final = {
+    "postgresql.log_view.log_view",
     "reading.read_forwards", "postgresql.read_page.read_matching((('event_types',),))",
     "postgresql.read_page.read_matching((('stream_ids',),), backwards=True)",
 }  # fmt: skip

@@ -105,7 +105,7 @@ class Explaining:
         self._connection.execute(f"SET plan_cache_mode = {self._mode}")
         self._connection.execute(f"PREPARE page AS {prepared}".encode())
         literals = ", ".join(psycopg.sql.Literal(values[name]).as_string(self._connection) for name in names)
-        explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE page({literals})"
+        explain = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE page" + (f"({literals})" if names else "")
         ((found,),) = self._connection.execute(explain.encode()).fetchall()
         raise Explained((json.loads(found) if isinstance(found, str) else found)[0]["Plan"])
 

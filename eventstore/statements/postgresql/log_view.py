@@ -7,7 +7,7 @@ from sqlalchemy.sql import ClauseElement
 
 from eventstore.statements.postgresql.names import name_of_events
 from eventstore.statements.postgresql.positions import DRAWING_STATE
-from eventstore.statements.text import sql_text
+from eventstore.statements.text import sql_text, table_name
 from eventstore.tables import Tables
 
 IS_OF_APPEND: Final = """pg_locks.locktype = 'relation'
@@ -66,8 +66,7 @@ LEFT JOIN (
 ) AS newest ON true
 JOIN (
     SELECT array_agg(known_event.position) AS positions, array_agg(known_event.event_id) AS ids
-    FROM {events} AS known_event
-    WHERE known_event.position = any(:positions)
+    FROM {known_events}
 ) AS known ON true
 JOIN LATERAL (
     SELECT
@@ -78,6 +77,17 @@ JOIN LATERAL (
         AND {is_of_append}
 ) AS holders ON true
 """
+
+_KNOWN: Final = """{events} AS known_event
+    WHERE known_event.position = any(:positions)"""
+_KNOWN_IN_PARTS: Final = """unnest(:positions) AS asked(position)
+    JOIN LATERAL (
+        SELECT event.position, event.event_id
+        FROM {events} AS event
+        WHERE event.position = asked.position
+        OFFSET 0
+    ) AS known_event ON true"""
+"""Looks up each position, so that PostgreSQL searches the part that it is in only; OFFSET 0 prevents another join."""
 
 _LAST_WITHOUT_GAP: Final = """
 SELECT
@@ -127,7 +137,9 @@ def log_view(tables: Tables) -> ClauseElement:
     oldest running transaction and the next transaction id, otherwise NULL.
     """
     types = {"positions": ARRAY(BigInteger), "settled": BigInteger, "settled_id": Uuid()}
+    known = _KNOWN_IN_PARTS if tables.layout.is_partitioned else _KNOWN
     parts = {
+        "known_events": known.format(events=table_name(tables.events)),
         "is_of_append": IS_OF_APPEND,
         "server": SERVER,
         "drawing_state": DRAWING_STATE,

@@ -6571,6 +6571,108 @@ RETURNING es_streams.version;
 
 -- ======== on a partitioned log
 
+-- postgresql.log_view.log_view
+-- with name_of_es_events = 'es_events'
+SELECT
+    newest.position,
+    newest.event_id,
+    newest.stream_id,
+    newest.version,
+    known.positions,
+    known.ids,
+    (
+        coalesce(newest.position, 0) > %(settled)b::BIGINT
+            OR %(settled)b::BIGINT > 0
+            AND NOT coalesce(%(settled_id)b::UUID = any(known.ids), false)
+    ) AS has_read_locks,
+    holders.appenders,
+    holders.own,
+    current_setting('transaction_isolation') AS isolation_level,
+    server.es_events,
+    server.started_at,
+    server.in_recovery,
+    state.persistence,
+    state.cache,
+    state.drawn,
+    CASE
+        WHEN server.in_recovery
+            THEN CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)
+        END AS oldest,
+    CASE
+        WHEN server.in_recovery
+            THEN CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT) + age(
+                xid(pg_snapshot_xmin(pg_current_snapshot()))
+            )
+        END AS next_id
+FROM (
+    SELECT CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery
+) AS server
+JOIN (
+    SELECT
+        CAST(pg_class.relpersistence AS TEXT) AS persistence,
+        pg_sequence.seqcache AS cache,
+        CASE
+            WHEN (
+                has_sequence_privilege(pg_sequence.seqrelid, 'SELECT')
+                    AND CAST(pg_class.relpersistence AS TEXT) = 'p'
+            )
+                THEN coalesce(pg_sequence_last_value(pg_sequence.seqrelid), -1)
+            END AS drawn
+    FROM pg_catalog.pg_class
+    LEFT JOIN pg_catalog.pg_sequence
+        ON pg_sequence.seqrelid = (
+            SELECT to_regclass(pg_get_serial_sequence(%(name_of_es_events)b::TEXT, 'position')) AS sequence
+        )
+    WHERE pg_class.oid = to_regclass(%(name_of_es_events)b::TEXT)
+) AS state
+    ON true
+LEFT JOIN (
+    SELECT
+        newest_event.position,
+        newest_event.event_id,
+        newest_event.stream_id,
+        newest_event.version
+    FROM es_events AS newest_event
+    ORDER BY newest_event.position DESC
+    LIMIT 1
+) AS newest
+    ON true
+JOIN (
+    SELECT array_agg(known_event.position) AS positions, array_agg(known_event.event_id) AS ids
+    FROM unnest(%(positions)b::BIGINT[]) AS asked(position)
+    JOIN LATERAL (
+        SELECT event.position, event.event_id
+        FROM es_events AS event
+        WHERE event.position = asked.position
+        OFFSET 0
+    ) AS known_event
+        ON true
+) AS known
+    ON true
+JOIN LATERAL (
+    SELECT
+        array_agg(pg_locks.virtualtransaction) AS appenders,
+        bool_or(pg_locks.pid = pg_backend_pid()) AS own
+    FROM pg_catalog.pg_locks
+    WHERE (
+        coalesce(newest.position, 0) > %(settled)b::BIGINT
+            OR %(settled)b::BIGINT > 0
+            AND NOT coalesce(%(settled_id)b::UUID = any(known.ids), false)
+    )
+        AND pg_locks.locktype = 'relation'
+        AND pg_locks.database = (
+            SELECT pg_database.oid
+            FROM pg_catalog.pg_database
+            WHERE pg_database.datname = current_database()
+        )
+        AND pg_locks.relation = to_regclass(%(name_of_es_events)b::TEXT)
+        AND pg_locks.mode = 'RowExclusiveLock'
+        AND pg_locks.granted
+) AS holders
+    ON true;
+
 -- postgresql.read_page.read_matching((('event_types',),))
 -- with name_of_es_events = 'es_events'
 SELECT
