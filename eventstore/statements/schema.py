@@ -59,6 +59,6 @@ def schema_version(tables: Tables) -> ClauseElement:
         tables.schema.c.version,
         tables.schema.c.breaking_version,
         _HasCitus().label("has_citus"),
-        _OfEvents(tables, "CAST(pg_class.oid AS BIGINT)", BigInteger()).label("es_events"),
-        _OfEvents(tables, "pg_class.relkind = 'p'", Boolean()).label("is_partitioned"),
+        _OfEvents(tables, "CAST(pg_class.oid AS BIGINT) AS oid", BigInteger()).label("es_events"),
+        _OfEvents(tables, "pg_class.relkind = 'p' AS is_partitioned", Boolean()).label("is_partitioned"),
     )

@@ -24,8 +24,8 @@ def default_of(sequence: str) -> str:
 
 def start_streams_at_newest_position(events: Table) -> None:
     """Set the default together with the table of events, whose sequence it needs; forget it before that is dropped."""
-    streams = f"ALTER TABLE {qualified_name(events, 'es_streams')} ALTER COLUMN after_position SET DEFAULT "
-    sequence = qualified_name(events, "es_events_position_seq")
+    streams, sequence = qualified_name(events, "es_streams"), qualified_name(events, "es_events_position_seq")
     for moment, default in (("after_create", default_of(sequence)), ("before_drop", "0")):
-        ddl = DDL((streams + default).replace("%", "%%"))  # type: ignore[no-untyped-call]  # SQLAlchemy's
+        sql = f"ALTER TABLE {streams} ALTER COLUMN after_position SET DEFAULT {default}"
+        ddl = DDL(sql.replace("%", "%%"))  # type: ignore[no-untyped-call]  # SQLAlchemy's
         event.listen(events, moment, ddl.execute_if(dialect="postgresql"))

@@ -128,15 +128,6 @@ class PostgreSQLDialect:
         """Remember which columns es_streams has, and whether es_events is partitioned."""
         self._layout, self._suits = layout, table
 
-    @property
-    def table(self) -> int | None:
-        """The oid of the table es_events that the statements suit; None if it is not known."""
-        return self._suits
-
-    def suits(self, table: int) -> bool:
-        """Return whether the statements are those for the table es_events with this oid."""
-        return table == self._suits
-
     def append_is_one_statement(self, pending: PendingAppend) -> bool:
         """Return whether there are too few events for COPY, and the statement itself leaves out closed streams.
 
@@ -351,7 +342,7 @@ class PostgreSQLDialect:
         )[0]
         *event, positions, ids, has_read_locks, appenders, own, isolation_level = row[:10]
         server, (persistence, cache, drawn, oldest, next_id) = Server(*row[10:13]), row[13:]
-        if not self.suits(server.table):
+        if server.table != self._suits:
             self.look_again(run)
         newest = None if event[0] is None else PositionToken(*event)
         if joined and isolation_level != "read committed":
@@ -389,10 +380,10 @@ class PostgreSQLDialect:
 
     def read_stream_page(self, run: Run, statement: Statement, **parameters: Any) -> tuple[Sequence[Row], str | None]:
         """Run the statement that suits the tables; if they were partitioned meanwhile, the one that suits them now."""
-        rows = run(statement, table=self.table, **parameters)
+        rows = run(statement, table=self._suits, **parameters)
         if rows and rows[-1][POSITION] == 0 and rows[-1][METADATA] is None:
             self.look_again(run)
-            rows = run(statement, table=self.table, **parameters)
+            rows = run(statement, table=self._suits, **parameters)
         return (rows[:-1], rows[-1][METADATA]) if rows and rows[-1][POSITION] == 0 else (rows, None)
 
     def look_again(self, run: Run) -> None:

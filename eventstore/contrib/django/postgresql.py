@@ -14,7 +14,7 @@ from eventstore.backends.postgresql.connections import PostgreSQLConnections, st
 from eventstore.backends.postgresql.cursors import BinaryCursor, CopyingCursor, check_connection
 from eventstore.backends.postgresql.dialect import PostgreSQLDialect
 from eventstore.backends.postgresql.errors import is_serialization_failure
-from eventstore.backends.protocol import Row, Run, Statement, TransactionState
+from eventstore.backends.protocol import LogView, Row, Run, Statement, TransactionState
 from eventstore.backends.running import reported_search_path
 from eventstore.contrib.django.connections import WrappedErrors, place_of, transaction_state
 from eventstore.contrib.django.execution import DjangoRun
@@ -23,6 +23,7 @@ from eventstore.core.schema_version import SchemaGate
 from eventstore.errors import TablesPlace
 from eventstore.rows.mapper import PendingAppend
 from eventstore.tables import Layout
+from eventstore.tokens import PositionToken
 
 _NOTES: Final = "_eventstore_notes"
 _TENANTS: Final = 1000
@@ -93,14 +94,19 @@ class TenantsDialect(PostgreSQLDialect):
         """What the tables of the tenant are like."""
         return self.tenant.dialect.layout
 
-    @property
-    def table(self) -> int | None:
-        """The oid of the tenant's table es_events."""
-        return self.tenant.dialect.table
+    def view_log(
+        self, run: Run, *, settled: PositionToken | None, others: Sequence[PositionToken], joined: bool
+    ) -> LogView:
+        """Read it for the tenant, whose log may have been partitioned meanwhile."""
+        return self.tenant.dialect.view_log(run, settled=settled, others=others, joined=joined)
 
-    def suits(self, table: int) -> bool:
-        """Return whether they are for this table es_events of the tenant."""
-        return self.tenant.dialect.suits(table)
+    def read_stream_page(self, run: Run, statement: Statement, **parameters: Any) -> tuple[Sequence[Row], str | None]:
+        """Read it for the tenant, likewise."""
+        return self.tenant.dialect.read_stream_page(run, statement, **parameters)
+
+    def look_again(self, run: Run) -> None:
+        """Look at the tables of the tenant."""
+        self.tenant.dialect.look_again(run)
 
     @property
     def on_citus(self) -> bool:  # type: ignore[override]  # the tenant's, which `check_server` sets

@@ -76,8 +76,8 @@ FROM (SELECT to_regclass(pg_get_serial_sequence(:name_of_es_events, 'position'))
 def parts_of_log(tables: Tables) -> ClauseElement:
     """Return the parts of the log, in no order; no row if it is not partitioned.
 
-    The columns: the partition key, the name of the part, NULL if there is none, its bounds as text, its estimated number
-    of events, below 0 if they were not counted, and its size with indexes.
+    The columns: the partition key, the name of the part, NULL if there is none, its bounds as text, its estimated
+    number of events, below 0 if they were not counted, and its size with indexes.
     """
     return sql_text(_PARTS, tables).bindparams(name_of_events(tables))
 

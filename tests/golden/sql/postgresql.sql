@@ -5849,12 +5849,12 @@ SELECT
     es_schema.breaking_version,
     to_regclass('pg_catalog.pg_dist_local_group') IS NOT NULL AS has_citus,
     (
-        SELECT CAST(pg_class.oid AS BIGINT)
+        SELECT CAST(pg_class.oid AS BIGINT) AS oid
         FROM pg_catalog.pg_class
         WHERE pg_class.oid = to_regclass(%(name_of_es_events)b::TEXT)
     ) AS es_events,
     (
-        SELECT pg_class.relkind = 'p'
+        SELECT pg_class.relkind = 'p' AS is_partitioned
         FROM pg_catalog.pg_class
         WHERE pg_class.oid = to_regclass(%(name_of_es_events)b::TEXT)
     ) AS is_partitioned
@@ -6488,7 +6488,7 @@ FROM {detached_parts} AS part
 ORDER BY part.first_position;
 
 -- tables/after_position.py: start_streams_at_newest_position
-ALTER TABLE {…} ALTER COLUMN after_position SET DEFAULT;
+ALTER TABLE {…} ALTER COLUMN after_position SET DEFAULT {…};
 
 -- views/applying.py: EventViews._drop
 DROP VIEW {…};

@@ -3739,7 +3739,7 @@ FROM {detached_parts} AS part
 ORDER BY part.first_position;
 
 -- tables/after_position.py: start_streams_at_newest_position
-ALTER TABLE {…} ALTER COLUMN after_position SET DEFAULT;
+ALTER TABLE {…} ALTER COLUMN after_position SET DEFAULT {…};
 
 -- views/applying.py: EventViews._drop
 DROP VIEW {…};
