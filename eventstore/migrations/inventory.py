@@ -112,7 +112,7 @@ def _on_postgresql(connection: Connection, schema: str | None) -> Inventory:
         elsewhere=elsewhere,
         history_changers=_history_changers(connection, namespace, f"{quoted}.es_events"),
         parts=on_postgresql.read_parts(connection, namespace),
-        unlisted=_unlisted(connection, definitions, namespace, quoted_schema),
+        unlisted=_unlisted(connection, definitions, namespace, f"{quoted}."),
     )
 
 
