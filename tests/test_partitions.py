@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Column, Engine, Integer, MetaData, Table, create_engine, text
 
 from eventstore import ANY, Append, EventFilter, EventStore, NewEvent, maintenance, migrations
+from eventstore.codecs import JSONCodec
 from eventstore.errors import (
     ConcurrencyConflict,
     InvalidInput,
@@ -24,11 +26,13 @@ from eventstore.errors import (
     SchemaOutdated,
     TableLocked,
 )
+from eventstore.event_types import EventTypes
 from eventstore.findings import FindingKind, Level
 from eventstore.health.parts import of_runway
 from eventstore.migrations import partitioning
 from eventstore.parts import Runway
 from eventstore.transfer import export_events, import_events
+from eventstore.views import EventViews
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.slow]
 
@@ -465,6 +469,29 @@ def test_a_writer_with_the_rights_of_the_guide_appends_to_parts_and_not_directly
     finally:
         writing.dispose()
         execute(postgres_engine, f"DROP OWNED BY {role}")
+
+
+def test_views_and_their_indexes_are_made_for_all_parts(postgres_engine: Engine) -> None:
+    event_types = EventTypes()
+
+    @event_types.register("placed")
+    @dataclass
+    class Placed:
+        total: int
+
+    store = EventStore(postgres_engine, event_types=event_types, codec=JSONCodec())
+    views = EventViews(event_types, indexes=["placed.total"])
+    views.apply(postgres_engine)
+    store.append("order-1", [Placed(1), Placed(2)], expected_version=ANY)
+    partitioning.enable(postgres_engine, size=10, margin=1, days=0)
+    store.append("order-1", [Placed(3)], expected_version=ANY)
+    assert views.check(postgres_engine) == []
+    assert scalars(postgres_engine, "SELECT total FROM placed ORDER BY 1") == [1, 2, 3]
+    execute(postgres_engine, "DROP INDEX placed_total_idx")
+    assert [change.is_index for change in views.apply(postgres_engine)] == [True]
+    assert views.check(postgres_engine) == []
+    partitioning.add(postgres_engine, days=5, size=10)
+    assert views.check(postgres_engine) == []
 
 
 def test_the_commands_say_what_they_do(postgres_engine: Engine) -> None:

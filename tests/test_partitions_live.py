@@ -24,6 +24,7 @@ from eventstore.tokens import PositionToken
 pytestmark = [pytest.mark.postgresql, pytest.mark.slow]
 
 WRITERS: Final = 6
+EVENTS: Final = int(os.environ.get("EVENTSTORE_TEST_PARTITIONED_EVENTS", "3000000"))
 STEPS: Final = 7
 """More than `enable` reports, so that the last run is completed."""
 
@@ -179,5 +180,5 @@ def test_a_log_is_partitioned_beside_writers_and_readers(postgres_url: str) -> N
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_three_million_events_are_partitioned_beside_writers_and_readers(postgres_url: str) -> None:
-    writing = partition_beside_others(postgres_url, 3_000_000, size=5_000_000, margin=200_000, steps=range(1, STEPS))
+    writing = partition_beside_others(postgres_url, EVENTS, size=5_000_000, margin=200_000, steps=range(1, STEPS))
     assert writing.longest < float(os.environ.get("EVENTSTORE_TEST_LONGEST_APPEND", "5"))

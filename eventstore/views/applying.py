@@ -145,10 +145,16 @@ class EventViews:
             with engine.begin() as connection:
                 changes = self._make_views(connection)
             with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                parts = self._parts(connection)
                 for change in self._missing_indexes(connection):
                     if change.replaces:
-                        _run(connection, f"DROP INDEX CONCURRENTLY {self._in_schema(change.name)}")
-                    _run(connection, change.sql)
+                        how = "" if parts else "CONCURRENTLY "  # which an index of a partitioned table can't be
+                        _run(connection, f"DROP INDEX {how}{self._in_schema(change.name)}")
+                    statements = [change.sql]
+                    if parts:
+                        statements = on_postgresql.index_of_parts(change.sql, change.name, parts, self._tables)
+                    for sql in statements:
+                        _run(connection, sql)
                     changes.append(change)
         return changes
 
@@ -249,6 +255,16 @@ class EventViews:
             parameter = self._in_schema(name)
         state: str | None = connection.execute(text(query), {"name": parameter}).scalar()
         return state
+
+    def _parts(self, connection: Connection) -> list[str]:
+        """Return the names of the parts of the log; none if it is not partitioned."""
+        if connection.dialect.name == "sqlite":
+            return []
+        query = (
+            "SELECT c.relname FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid "
+            "WHERE i.inhparent = to_regclass(:name) ORDER BY c.relname"
+        )
+        return list(connection.execute(text(query), {"name": self._in_schema("es_events")}).scalars())
 
     # --- making them
 
