@@ -6510,6 +6510,13 @@ JOIN pg_class AS c ON c.oid = to_regclass(wanted.qualified);
 -- views/applying.py: EventViews._make_views
 SELECT pg_advisory_xact_lock(hashtext(:name));
 
+-- views/applying.py: EventViews._parts
+SELECT c.relname
+FROM pg_inherits AS i
+JOIN pg_class AS c ON c.oid = i.inhrelid
+WHERE i.inhparent = to_regclass(:name)
+ORDER BY c.relname;
+
 -- views/applying.py: EventViews._state_of_index
 SELECT 'valid' FROM sqlite_master WHERE type = 'index' AND name = :name;
 
@@ -6519,7 +6526,7 @@ FROM pg_index
 WHERE indexrelid = to_regclass(:name);
 
 -- views/applying.py: EventViews.apply
-DROP INDEX CONCURRENTLY {…};
+DROP INDEX {…}{…};
 
 -- views/applying.py: _found_on_sqlite
 SELECT name, type, sql FROM sqlite_master;
@@ -6533,6 +6540,18 @@ CREATE VIEW {…} AS SELECT {…} FROM {…} WHERE {…} AND {…};
 -- views/on_postgresql.py: functions
 CREATE
     OR REPLACE FUNCTION {…}({…}) RETURNS {…} LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE RETURN {…};
+
+-- views/on_postgresql.py: index_of_parts
+CREATE INDEX CONCURRENTLY;
+
+-- views/on_postgresql.py: index_of_parts
+CREATE INDEX;
+
+-- views/on_postgresql.py: index_of_parts
+ALTER INDEX {…} ATTACH PARTITION {…};
+
+-- views/on_postgresql.py: index_of_parts
+DROP INDEX IF EXISTS {…};
 
 
 -- ======== on tables before version 6

@@ -3761,6 +3761,13 @@ JOIN pg_class AS c ON c.oid = to_regclass(wanted.qualified);
 -- views/applying.py: EventViews._make_views
 SELECT pg_advisory_xact_lock(hashtext(:name));
 
+-- views/applying.py: EventViews._parts
+SELECT c.relname
+FROM pg_inherits AS i
+JOIN pg_class AS c ON c.oid = i.inhrelid
+WHERE i.inhparent = to_regclass(:name)
+ORDER BY c.relname;
+
 -- views/applying.py: EventViews._state_of_index
 SELECT 'valid' FROM sqlite_master WHERE type = 'index' AND name = :name;
 
@@ -3770,7 +3777,7 @@ FROM pg_index
 WHERE indexrelid = to_regclass(:name);
 
 -- views/applying.py: EventViews.apply
-DROP INDEX CONCURRENTLY {…};
+DROP INDEX {…}{…};
 
 -- views/applying.py: _found_on_sqlite
 SELECT name, type, sql FROM sqlite_master;
