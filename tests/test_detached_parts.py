@@ -795,7 +795,7 @@ def test_appends_and_reads_go_on_while_a_part_is_detached(postgres_engine: Engin
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_300_000_events_are_detached_and_read_back(postgres_engine: Engine, tmp_path: Path) -> None:
-    count = 300_000
+    count = int(os.environ.get("EVENTSTORE_TEST_DETACHED_EVENTS", "300000"))
     partition(postgres_engine, size=count, count=3)
     store = EventStore(postgres_engine)
     for start in range(0, count + 10_000, 10_000):
@@ -835,4 +835,4 @@ def test_300_000_events_are_detached_and_read_back(postgres_engine: Engine, tmp_
     begun = time.monotonic()
     of_one = list(read_part(store, tmp_path / "part", stream_id="a-3", check=False))
     print(f"one stream of {len(of_one)} events in {time.monotonic() - begun:.3f} s")
-    assert [event.version for event in of_one] == list(range(1, 60_001))
+    assert [event.version for event in of_one] == list(range(1, count // 5 + 1))

@@ -126,7 +126,7 @@ def read_parquet(file: IO[bytes] | Path) -> Iterator[Record]:
         footer = _footer(opened)
         yield checked(Beginning(footer["after_position"], footer["filters"]))
         for group in range(opened.num_row_groups):
-            yield from _events(opened, group)
+            yield from _events(opened.read_row_group(group))
         yield checked(End(footer["position"], footer["events"]))
 
 
@@ -137,19 +137,20 @@ def read_parquet_of_stream(file: Path, stream_id: str) -> Iterator[StoredEvent]:
         DamagedExport: It is not a Parquet file that an export has written.
     """
     with _opened(file) as opened:
+        import pyarrow.compute as compute  # noqa: PLC0415, PLR0402  # an extra
+
         _footer(opened)
         column = opened.schema_arrow.get_field_index("stream_id")
         for group in range(opened.num_row_groups):
             ends = opened.metadata.row_group(group).column(column).statistics
             if ends is not None and ends.has_min_max and not ends.min <= stream_id <= ends.max:
                 continue
-            for event in _events(opened, group):
-                if event.stream_id == stream_id:
-                    yield event
+            table = opened.read_row_group(group)
+            yield from _events(table.filter(compute.equal(table.column("stream_id"), stream_id)))
 
 
-def _events(opened: Any, group: int) -> Iterator[StoredEvent]:
-    for row in opened.read_row_group(group).to_pylist():
+def _events(table: Any) -> Iterator[StoredEvent]:
+    for row in table.to_pylist():
         event = _event(row)
         checked(event)
         yield event
