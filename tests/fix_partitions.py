@@ -11,6 +11,7 @@ from eventstore.migrations.partitioning.carrying import Carried
 from eventstore.migrations.partitioning.log import changing
 from eventstore.migrations.settings import Settings
 from eventstore.parts import Part
+from eventstore.testing.adversary.ours import Ours
 from tests.fix_engines import empty
 from tests.fix_postgresql import Databases
 
@@ -19,11 +20,11 @@ SMALL_PARTS = 8
 LAST_POSITION = 10_000_000
 
 
-def partition(engine: Engine, *, size: int = SIZE, small_parts: int = SMALL_PARTS) -> None:
+def partition(engine: Engine, *, size: int = SIZE, small_parts: int = SMALL_PARTS, schema: str | None = None) -> None:
     """Partition an empty log: parts of a few positions, then one for all others."""
-    partitioning.enable(engine, size=size, margin=size, days=0)
-    with changing(engine, Settings()) as log:
-        there = partitioning.parts(engine)
+    partitioning.enable(engine, size=size, margin=size, days=0, schema=schema)
+    with changing(engine, Settings(schema)) as log:
+        there = partitioning.parts(engine, schema=schema)
         first, number = there[-1].last_position + 1, there[-1].number
 
         def work() -> None:
@@ -35,6 +36,15 @@ def partition(engine: Engine, *, size: int = SIZE, small_parts: int = SMALL_PART
             create_part(log, Part(f"es_events_{number + small_parts}", rest, LAST_POSITION, None, 0), carried)
 
         log.attempt("adding parts", LOCKED, work)
+
+
+class InParts(Ours):
+    """The store on a partitioned log, for the adversary: many parts of five positions, then one."""
+
+    def prepare(self) -> None:
+        """Create the tables, and partition the log."""
+        super().prepare()
+        partition(self.store.engine, small_parts=12, schema=self._schema)
 
 
 @pytest.fixture(scope="session")

@@ -94,6 +94,12 @@ def test_so_do_those_of_a_store_with_group_commit_whose_pool_has_dead_connection
     stops_if_the_log_has_gone_back(postgres_ground_url, OURS.replace("Ours", "Grouped"))
 
 
+@pytest.mark.long
+def test_our_store_passes_on_a_partitioned_log(postgres_ground_url: str) -> None:
+    verdicts = attack(postgres_ground_url, "tests.fix_partitions:InParts", *(case.name for case in CASES), seconds=20)
+    assert [verdict for verdict in verdicts.values() if verdict.result is Result.FOUND] == []
+
+
 def stops_if_the_log_has_gone_back(url: str, adapter: str) -> None:
     verdict = attack(url, adapter, "log-went-back")["log-went-back"]
     assert verdict.result is Result.CLEAN

@@ -26,6 +26,7 @@ from eventstore.backends.postgresql.dialect import COPY_FROM
 from eventstore.cli import main
 from eventstore.errors import PermissionDenied
 from eventstore.maintenance import verify
+from eventstore.migrations import partitioning
 from eventstore.migrations.remedies_on_postgresql import quoted
 from eventstore.projections import OnFailure, Projection, Worker
 from eventstore.tables import SCHEMA_VERSION
@@ -93,6 +94,9 @@ CASES = {
     "import": Case("{import}", (OWNER,)),
     "views": Case(f"--event-types {MODULE}:event_types --apply", (OWNER,)),
     "recode": Case("--to json", (OWNER,)),
+    "partitions enable": Case("", (OWNER,)),
+    "partitions add": Case("--days 2", (OWNER,)),
+    "partitions list": Case("", ALL),
 }
 
 
@@ -165,12 +169,17 @@ def test_each_command_does_its_work_or_says_which_right_is_missing(shop: Shop, t
         other.append("invoice-1", [NewEvent("opened")], expected_version=0)
         export_events(other, files["{import}"])
     arguments = [str(files.get(word, word)) for word in f"{name} {case.arguments}".split()]
-    with shop.copy(is_needed=name == "repair") as original:
+    is_prepared = name in {"repair", "partitions add"}
+    with shop.copy(is_needed=is_prepared) as original:
+        if name == "partitions add":
+            engine = engine_for(shop.url(OWNER, original))
+            partitioning.enable(engine, size=1, margin=1, days=0)
+            engine.dispose()
         if name == "repair":
             shop.run_as("postgres", "UPDATE es_streams SET version = 7 WHERE stream_id = 'order-1'", original)
         for user in USERS:
             may = user in case.users
-            changes = may and case.users != ALL and name != "repair"
+            changes = may and case.users != ALL and not is_prepared
             with shop.copy(is_needed=changes) as copied:
                 result = CommandLine(shop.url(user, copied if changes else original))(*arguments)
             told = f"{user}: {result.output}"

@@ -86,9 +86,9 @@ def fill(store: EventStore) -> None:
 def content(
     store: EventStore, *, positions: bool = True, times: bool = True, snapshots: bool = False
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return every column of the events, the heads, and where asked the snapshots."""
+    """Return the columns of the events, the heads, and where asked the snapshots."""
     tables = store.tables
-    left_out = set() if positions else {"position"}
+    left_out = {"after_position"} | (set() if positions else {"position"})  # a hint, which need not be the same
     left_out |= set() if times else {"created_at", "updated_at"}
     chosen = [tables.events, tables.streams, *([tables.snapshots] if snapshots else [])]
     found = {}

@@ -114,6 +114,8 @@ class Health:
     def as_dict(self) -> dict[str, Any]:
         """Return everything as values that JSON has."""
         values = {"ok": self.ok, **asdict(self), "problems": [problem.as_dict() for problem in self.problems]}
-        if self.runway is not None and not math.isinf(self.runway.days_left):
+        if self.runway is None:
+            del values["runway"]
+        elif not math.isinf(self.runway.days_left):
             values["runway"]["days_left"] = round(self.runway.days_left, 1)
         return values | {"projections": [asdict(projection) for projection in self.projections]}
