@@ -77,6 +77,8 @@ EventStoreError
 │   ├── PositionBeyondLog           not after this position: the log has never reached it
 │   ├── EventNotReached (TimeoutError)  not yet: a standby has not replayed the event
 │   └── LogWentBack                 not after this event: the log no longer has it
+├── HistoryDetached                 events that a read needs are in a part that was detached
+├── PartInUse                       a part that can't be detached, or not yet
 ├── ViewTaken                       a SQL view that can't be made: its name is taken, or it is in use
 ├── FieldMismatch                   a payload that does not fit the columns of its frame
 ├── UnsupportedDatabase
@@ -1224,6 +1226,62 @@ class LogWentBack(GlobalOrderError):
             + ("" if projection is None else f" (eventstore projections reset {projection})")
             + ". If the event is of another log, or was never committed, there is nothing to rebuild"
         )
+
+
+class HistoryDetached(EventStoreError):
+    """A read needs events that are not in the log any more: their part of it was detached.
+
+    Attributes:
+        first_position: The lowest position of the part.
+        last_position: The highest position of the part. A read after it goes on.
+        part: The name of the partition.
+        location: Where it was exported to, as the person who detached it has written it; None if nowhere. It is a text
+            for people: never open it without looking at it.
+        sha256: The SHA-256 of the manifest of the export; None if there is none.
+        stream_id: The stream that was read; None if it was the global order.
+    """
+
+    def __init__(
+        self,
+        part: str,
+        first_position: int,
+        last_position: int,
+        *,
+        location: str | None = None,
+        sha256: str | None = None,
+        stream_id: str | None = None,
+    ) -> None:
+        self.first_position = first_position
+        self.last_position = last_position
+        self.part = part
+        self.location = location
+        self.sha256 = sha256
+        self.stream_id = stream_id
+        what = "events that this read needs" if stream_id is None else f"earlier events of stream {stream_id!r}"
+        where = "it was not exported" if location is None else f"it was exported to {location!r}"
+        go_on = (
+            f"read the log after position {last_position}"
+            if stream_id is None
+            else "read the stream from the version of its first event that is left, or from a newer snapshot"
+        )
+        super().__init__(
+            f"{what} were detached with the part {part} of the log, positions {first_position} to {last_position}; "
+            f"{where}. Read them there (eventstore.detaching.read_part), attach its table, or {go_on}"
+        )
+
+
+class PartInUse(EventStoreError):
+    """A part that can't be detached, or not yet. Nothing was changed.
+
+    Attributes:
+        part: The name of the partition.
+        problems: Why, each a sentence.
+    """
+
+    def __init__(self, part: str, problems: Sequence[str]) -> None:
+        self.part = part
+        self.problems = tuple(problems)
+        super().__init__(f"{part} can't be detached: " + "; ".join(problems))
 
 
 class TransferError(EventStoreError):

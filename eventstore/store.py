@@ -566,6 +566,8 @@ class EventStore:
         Raises:
             InvalidInput: An argument is not valid. Raised by the call; the iteration raises all others.
             DecodingError: An event can't be read, does not fit its class, can't be upcast, or is too new.
+            HistoryDetached: An event of the stream is in a part of the log that was detached. If `backwards`, after the
+                events that are left.
             SchemaError: The database does not have the tables that this code needs.
         """
         return self._reader.read_stream(
@@ -603,6 +605,7 @@ class EventStore:
         event_id: UUID | None = None,
         correlation_id: str | UUID | None = None,
         causation_id: str | UUID | None = None,
+        after_position: int = 0,
         upcast: bool = True,
     ) -> Iterator[RecordedEvent]:
         """Find events by their id, or by the correlation id or causation id in their metadata.
@@ -617,6 +620,7 @@ class EventStore:
             event_id: The id of an event. A causation id, as `caused_by` makes it, is one, as a string.
             correlation_id: What `metadata["correlation_id"]` is, as a string.
             causation_id: What `metadata["causation_id"]` is, as a string.
+            after_position: Exclusive. Where to begin, for example after a part of the log that was detached.
             upcast: As for `read_stream`.
 
         Returns:
@@ -625,6 +629,8 @@ class EventStore:
         Raises:
             InvalidInput: Not exactly one id was given, or it is not valid. Raised by the call; the iteration raises all
                 others.
+            HistoryDetached: Events after `after_position` are in a part of the log that was detached, and may be among
+                those looked for.
             DecodingError: As for `read_stream`.
             SchemaError: The database does not have the tables that this code needs.
 
@@ -636,7 +642,11 @@ class EventStore:
             ```
         """
         return self._reader.find(
-            event_id=event_id, correlation_id=correlation_id, causation_id=causation_id, upcast=upcast
+            event_id=event_id,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            after_position=after_position,
+            upcast=upcast,
         )
 
     def stream_version(self, stream_id: str) -> int:
@@ -808,6 +818,8 @@ class EventStore:
             UnsuitableTransaction: The joined transaction does not see what others commit, or has itself appended.
             LogWentBack: The log no longer has the event of the token `after_position`; or, if `backwards`, it went back
                 during the read.
+            HistoryDetached: A part of the log after `after_position` was detached, whatever the filters match. If
+                `backwards`, after the events that are left.
             PositionBeyondLog: The log has never reached `after_position`.
             PositionCacheEnabled: The sequence of positions has a CACHE other than 1.
             SchemaError: The database does not have the tables that this code needs.
@@ -889,6 +901,7 @@ class EventStore:
         Raises:
             InvalidFilter: A query has no tags, or restricts more than tags and event types.
             DecodingError: An event can't be read, or does not fit its class.
+            HistoryDetached: An event that matches is in a part of the log that was detached.
             SchemaOutdated: The tables are older than `es_0009`.
             InvalidInput: `lock_all_appends` is neither True nor False.
 

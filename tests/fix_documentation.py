@@ -38,6 +38,9 @@ NOT_RUN: Final = frozenset({"text", "sh", "sql"})
 IN_PROCESSES_OF_THEIR_OWN: Final = frozenset({"django.md", "replicas.md"})
 """Documents that configure Django, whose settings are global; see tests/fix_django.py."""
 
+RUN_BY_OTHER_TESTS: Final = frozenset({"detach.md"})
+"""Documents that need PostgreSQL, and tables that a test has prepared."""
+
 SLOW: Final = frozenset({"testing", "flask", "django", "tutorial-shop", "replicas"})
 """Documents that take seconds: those with tests in them, and those that start other processes."""
 
@@ -51,7 +54,7 @@ _EVALUATORS: Final = {"python": PythonEvaluator(), "console": None}  # a console
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "MarkdownFile | None":
     """Collect the documentation, and no other Markdown."""
     is_documentation = file_path == ROOT / "README.md" or ROOT / "docs" in file_path.parents
-    if file_path.suffix == ".md" and is_documentation:
+    if file_path.suffix == ".md" and is_documentation and file_path.name not in RUN_BY_OTHER_TESTS:
         return MarkdownFile.from_parent(parent, path=file_path)
     return None
 

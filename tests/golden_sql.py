@@ -192,6 +192,7 @@ def _families() -> dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]]:
             ((shape,), {"in_period": value}) for shape in [((),), *_TAGGED, *shapes[-4:-3]] for value in truths
         ],
         "drawn_positions": [(("public", "es_events_position_seq"), {})],
+        "ends_of_part": [(("a_part",), {})],
         "events_without_stream": bounded,
         "find_by_metadata": [((key,), {}) for key in ("correlation_id", "causation_id")],
         "insert_event": [((columns,), {}) for columns in (APPENDED_COLUMNS, STORED_COLUMNS, POSITIONED_COLUMNS)],
@@ -201,11 +202,13 @@ def _families() -> dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]]:
             ((order,), {"of_category": category, "is_first": first})
             for order, category, first in itertools.product(StreamOrder, truths, truths)
         ],
+        "page_of_part": [(("a_part",), {})],
+        "page_of_part_by_stream": [(("a_part",), {})],
         "read_matching": [
             *[((shape,), {}) for shape in shapes],
             *[((shape,), {"backwards": True}) for shape in shapes],
         ],
-        "read_of_types": [((2,), {"backwards": value}) for value in truths],
+        "read_page_of_types": [((2,), {"backwards": value}) for value in truths],
         "setting": [((name,), {}) for name in ("foreign_keys", "journal_mode", "synchronous")],
         "snapshot_coverage": of_category,
         "stream_states": bounded,

@@ -67,6 +67,10 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.TableTaken(["snapshots"], "public"),
         errors.MigrationLockLost("terminating connection", ["pid 7"]),
         errors.MigrationConnectionLost("building index i", "terminating connection"),
+        errors.HistoryDetached(
+            "es_events_1", 1, 10, location="s3://archive/es_events_1", sha256="ab", stream_id="order-1"
+        ),
+        errors.PartInUse("es_events_1", ["projections have not handled its events up to position 10: totals (at 9)"]),
         errors.ViewTaken("order_placed", "there is a table of that name"),
         errors.ReferredTo("es_checkpoints", ["table jobs"]),
         errors.DefinitionsProtected("es_events"),

@@ -16,7 +16,7 @@ from eventstore.filters import combine
 from eventstore.statements.aggregates import load_aggregate
 from eventstore.statements.global_order import newest_position
 from eventstore.statements.postgresql.log_view import last_without_gap, log_view
-from eventstore.statements.reading import read_backwards, read_forwards
+from eventstore.statements.reading import read_page_backwards, read_page_forwards
 from eventstore.tokens import After, PositionToken
 from tests.fix_partitions import partition
 from tests.fix_postgresql import Databases
@@ -87,8 +87,8 @@ def test_a_stream_that_began_late_is_read_from_few_parts(in_parts: Engine, mode:
     of_stream = {"stream_id": "late-1", "after_version": 0, "up_to_version": 10, "page_size": 1000}
     aggregate = {"stream_id": "late-1", "schema_version": 1, "up_to_version": 10, "page_size": 1000}
     for statement, parameters in (
-        (read_forwards, of_stream),
-        (read_backwards, of_stream),
+        (read_page_forwards, of_stream),
+        (read_page_backwards, of_stream),
         (load_aggregate, aggregate),
     ):
         plan = plan_of(in_parts, mode, statement, **parameters)

@@ -18,7 +18,7 @@ from eventstore.backends.sqlite.dialect import SQLiteDialect
 from eventstore.errors import NotInTransaction
 from eventstore.statements.aggregates import count_streams, load_aggregate, snapshot_versions, version_as_of
 from eventstore.statements.heads import write_head
-from eventstore.statements.reading import newest_stored_version, read_backwards, read_forwards, stream_version
+from eventstore.statements.reading import newest_stored_version, read_forwards, read_page_backwards, stream_version
 from eventstore.statements.snapshots import delete_snapshot, delete_snapshots, load_snapshot, save_snapshot
 from eventstore.statements.sqlite.append import find_heads, take_write_lock
 from eventstore.streams import Expectation
@@ -240,7 +240,7 @@ SNAPSHOT = {"stream_id": "order-7", "schema_version": 1}
         (stream_version, {"stream_id": "order-7"}),
         (newest_stored_version, {"stream_id": "order-7"}),
         (read_forwards, PAGE),
-        (read_backwards, PAGE),
+        (read_page_backwards, PAGE),
         (save_snapshot, {**SNAPSHOT, "version": 1, "codec": 1, "state": b""}),
         (load_snapshot, SNAPSHOT),
         (delete_snapshot, SNAPSHOT),

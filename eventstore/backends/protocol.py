@@ -165,11 +165,13 @@ class PageHeader:
         server: Which server and table.
         settled_id: The id of the event at the position up to which the log view has found everything settled.
         token_id: The id of the event at the position of the reader's token; None also if the reader has no token.
+        detached: The first part in the range of the page that was detached, as JSON; None if there is none.
     """
 
     server: Server
     settled_id: UUID | None
     token_id: UUID | None
+    detached: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -706,6 +708,23 @@ class Dialect(Protocol):
             PositionCacheEnabled: Each session draws several positions at a time.
             PositionsBehind: The next position comes before the newest event.
             UnloggedEvents: A crash would empty the table and start the sequence again.
+        """
+        ...
+
+    def look_again(self, run: Run) -> None:
+        """Choose other statements if the tables are not what they were."""
+        ...
+
+    def read_stream_page(self, run: Run, statement: Statement, **parameters: Any) -> tuple[Sequence[Row], str | None]:
+        """Return a page of a stream, and a part of the log that was detached.
+
+        Args:
+            run: Reads the page.
+            statement: One that has the rows of `statements.detached.with_part_of_stream`.
+            parameters: Its parameters.
+
+        Returns:
+            The rows, and the first part that may have had events of the stream, as JSON; None if none has.
         """
         ...
 

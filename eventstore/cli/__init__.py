@@ -11,6 +11,8 @@ if find_spec("rich") is None:
 
 from eventstore.cli.appending import append
 from eventstore.cli.dead_letters import dead_letters
+from eventstore.cli.detaching import detach
+from eventstore.cli.detaching import export as export_part
 from eventstore.cli.group import main, make_group
 from eventstore.cli.health import health
 from eventstore.cli.maintenance import doctor, repair, stats, verify
@@ -25,6 +27,8 @@ from eventstore.cli.transfer import export, import_
 from eventstore.cli.views import recode, views
 
 projections.add_command(dead_letters)
+partitions.add_command(export_part)
+partitions.add_command(detach)
 for _command in (
     migrate, check, sql, versions_path, partitions, streams, show, tail, find, append, projections, snapshots, health,
     verify, repair, doctor, stats, export, import_, views, recode, fill_tags, schema,

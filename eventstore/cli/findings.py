@@ -91,7 +91,9 @@ class VerificationProgress:
             self._bars.update(self._tasks[part], completed=step.done, total=step.total or None)
 
     def add(self, finding: Finding) -> None:
-        """Count a finding."""
+        """Count a finding, unless all is well."""
+        if finding.level is Level.OK:
+            return
         self.counts["" if finding.kind is None else finding.kind.value] += 1
         self.repairable += finding.repairable
 

@@ -196,14 +196,15 @@ def tail(
 @click.option("--correlation-id", metavar="ID", help="Events with this correlation id in their metadata.")
 @click.option("--causation-id", metavar="ID", help="Events with this causation id in their metadata.")
 @click.option("--event-id", type=click.UUID, metavar="ID", help="Events with this id.")
+@click.option("--after", type=NOT_NEGATIVE, default=0, metavar="POSITION", help="Begin after this position.")
 @store_options
-def find(*, store: EventStore, as_json: bool, **ids: Any) -> None:
+def find(*, store: EventStore, as_json: bool, after: int, **ids: Any) -> None:
     """Print the events with an id, or with a correlation or causation id in their metadata, by position.
 
     Without an index of yours, the database reads the whole log. The lines are those of `show`.
     """
     print_event = EventPrinter(as_json=as_json, in_blocks=False)
-    for event in store.find_events(**ids, upcast=False):
+    for event in store.find_events(**ids, after_position=after, upcast=False):
         print_event(event)
 
 

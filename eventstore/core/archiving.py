@@ -7,12 +7,13 @@ from eventstore.backends.protocol import Run
 from eventstore.common.validation import check_reason
 from eventstore.core.core import Core
 from eventstore.core.deletion import StreamDeleter, remove_events, tombstone_append
+from eventstore.core.detached import check_page
 from eventstore.core.loading import EventLoader
 from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
 from eventstore.events import STREAM_ARCHIVED_EVENT, AppendResult
 from eventstore.rows.mapper import VERSION, StoredEvent
 from eventstore.statements.deletion import mark_archived
-from eventstore.statements.reading import read_forwards
+from eventstore.statements.reading import read_page_forwards
 from eventstore.streams import ExpectedVersion
 
 
@@ -50,13 +51,12 @@ def _copy(core: Core, run: Run, stream_id: str, archive: Core, *, up_to_version:
         loader = EventLoader(inside, positions=True, in_order=False)
         version = 0
         while True:
-            rows = run(
-                read_forwards,
-                stream_id=stream_id,
-                after_version=version,
-                up_to_version=up_to_version,
-                page_size=core.page_size,
+            of_page = {"after_version": version, "up_to_version": up_to_version}
+            rows, part = core.dialect.read_stream_page(
+                run, read_page_forwards, stream_id=stream_id, page_size=core.page_size, **of_page
             )
+            if part is not None:
+                check_page(stream_id, rows, part, **of_page)
             if not rows:
                 return
             loader.load(into, [StoredEvent.of(row, to_uuid, to_time) for row in rows])

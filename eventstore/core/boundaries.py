@@ -9,10 +9,11 @@ from eventstore.backends.protocol import Condition, Run
 from eventstore.boundaries import Boundary, BoundaryItem, check_queries
 from eventstore.common.validation import check_flag
 from eventstore.core.core import Core
+from eventstore.core.detached import check_history, check_tags
 from eventstore.core.settling import Horizon
 from eventstore.errors import UnsuitableTransaction
 from eventstore.filters import EventFilter
-from eventstore.rows.mapper import EVENT_ID, POSITION, STREAM_ID, VERSION
+from eventstore.rows.mapper import EVENT_ID, POSITION, SCHEMA_VERSION, STREAM_ID, VERSION
 
 _NONE: Final = -1
 """The generation of no log: boundaries of several can't all be of this one."""
@@ -23,6 +24,7 @@ def read_boundary(core: Core, filters: Iterable[EventFilter], *, lock_all_append
 
     Raises:
         InvalidFilter: They are no queries that a boundary can have.
+        HistoryDetached: An event that matches is in a part of the log that was detached.
         SchemaOutdated: There is no table of tags.
     """
     queries = check_queries(filters, lock_all_appends=check_flag("lock_all_appends", lock_all_appends))
@@ -31,6 +33,11 @@ def read_boundary(core: Core, filters: Iterable[EventFilter], *, lock_all_append
     with core.observer.operation("read") as observed, core.execution.statement() as run:
         core.tags_gate(run)
         header, *rows = core.dialect.read_boundary(run, _as_json([_query(query) for query in queries]))
+        ends = json.loads(header[STREAM_ID])
+        is_last_gone = any(position is not None and event_id is None for _, position, event_id in ends)
+        if is_last_gone or header[SCHEMA_VERSION] not in {None, len(rows)}:
+            core.dialect.look_again(run)
+            check_tags(run, [pivot for pivot, _, _ in ends])
         observed.note(events=len(rows))
     items = [
         BoundaryItem(
@@ -40,7 +47,7 @@ def read_boundary(core: Core, filters: Iterable[EventFilter], *, lock_all_append
             position or 0,
             None if event_id is None else UUID(event_id),
         )
-        for query, (pivot, position, event_id) in zip(queries, json.loads(header[STREAM_ID]), strict=True)
+        for query, (pivot, position, event_id) in zip(queries, ends, strict=True)
     ]
     events = core.mapper.recorded(rows, core.dialect.to_uuid, core.dialect.to_time)
     return Boundary(tuple(items), header[VERSION], tuple(events))
@@ -55,6 +62,8 @@ def _read_boundary_without_tags(core: Core, queries: Sequence[EventFilter]) -> B
         header, rows = core.dialect.read_boundary_without_tags(run, asked, None if horizon is None else horizon.event)
         if horizon is not None and header.server != horizon.server:  # which may not have what is settled on the other
             header, rows = core.dialect.read_boundary_without_tags(run, asked, None)
+        core.dialect.look_again(run)
+        check_history(run, 0)  # any event that was detached may match
         observed.note(events=len(rows))
     ids = {row[POSITION]: core.dialect.to_uuid(row[EVENT_ID]) for row in rows}
     items = [

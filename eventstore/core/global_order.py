@@ -10,6 +10,7 @@ from eventstore.backends.protocol import PageHeader, Row, Run
 from eventstore.common.backoff import Backoff
 from eventstore.common.validation import MAX_VERSION, check_flag, check_number, check_seconds
 from eventstore.core.core import Core
+from eventstore.core.detached import history_detached
 from eventstore.core.period import Bounds, Period, PeriodSearch
 from eventstore.core.settling import Horizon, check_loss
 from eventstore.errors import SeveralServers
@@ -143,8 +144,8 @@ class GlobalOrder:
         horizon, up_to = self._settled_end(after, last, check_seconds("wait_seconds", wait_seconds))
         times = None if period is None else (period.since, period.before)
 
-        def read(run: Run, horizon: Horizon) -> tuple[PageHeader, int]:
-            return self._dialect.count_events(
+        def read(run: Run, horizon: Horizon) -> tuple[PageHeader, tuple[int, str | None]]:
+            header, number = self._dialect.count_events(
                 run,
                 combined,
                 after_position=after.position,
@@ -152,8 +153,14 @@ class GlobalOrder:
                 settled_position=horizon.settled,
                 period=times,
             )
+            return header, (number, header.detached)
 
-        return 0 if up_to <= after.position else self._confirmed(read, combined, after, horizon, up_to)[1]
+        if up_to <= after.position:
+            return 0
+        _, (number, detached) = self._confirmed(read, combined, after, horizon, up_to)
+        if detached is not None:
+            raise history_detached(detached)
+        return number
 
     def horizon(self, run: Run, *, after: After = START, joined: bool | None = None, alone: bool = False) -> Horizon:
         """Return how far everything after a position is settled, by a log view; see `Settling.horizon`.
@@ -211,6 +218,7 @@ class GlobalOrder:
 
         Raises:
             LogWentBack: The log no longer has the event that the reader knows.
+            HistoryDetached: Events after the position are in a part that was detached.
         """
         if horizon.event is None:
             return None
@@ -227,13 +235,10 @@ class GlobalOrder:
             # No index has two of the fields. If there are few matches, the lookup of one field would read to the end
             # of the log for each page, so a window bounds it. The window ends at an event, so that the next page can
             # confirm that the log before it has not changed.
-            window = start + self._page_size * _WINDOW_IN_PAGES
-            if window < up_to_position:
-                first = self._first_event_from(run, window)
-                if first is None:  # the log went back
-                    self._settling.forget()
-                    return None
-                up_to_position, end = min(up_to_position, first.position), first
+            window = self._window(run, start, up_to_position, end)
+            if window is None:
+                return None
+            up_to_position, end = window
         with self._observer.operation("read") as observed:
             header, rows = self._dialect.read_page(
                 run,
@@ -248,10 +253,26 @@ class GlobalOrder:
         if header.server != horizon.server or header.settled_id != horizon.event.event_id:
             self._settling.forget()
             return None
+        detached = header.detached if search is None else search.detached or header.detached
+        if detached is not None:
+            raise history_detached(detached)
         if after.token is not None and header.token_id != after.token.event_id:
             check_loss(run, after.token, header.token_id)
         end_of_page = self._end_of_page(rows, size, after, end, up_to_position)
         return Page(rows if search is None else self._of_period(rows, search), end_of_page, horizon.newest)
+
+    def _window(
+        self, run: Run, start: int, up_to_position: int, end: PositionToken
+    ) -> tuple[int, PositionToken] | None:
+        """Return how far to read a page at most, and the last known event there; None if the log went back."""
+        window = start + self._page_size * _WINDOW_IN_PAGES
+        if window >= up_to_position:
+            return up_to_position, end
+        first = self._first_event_from(run, window)
+        if first is None:
+            self._settling.forget()
+            return None
+        return min(up_to_position, first.position), first
 
     def _searched(
         self, run: Run, search: PeriodSearch, horizon: Horizon, after_position: int, up_to_position: int
@@ -270,7 +291,7 @@ class GlobalOrder:
         if not _confirms(header, horizon):
             self._settling.forget()
             return False
-        search.learn(horizon.server, first, last, up_to_position)
+        search.learn(horizon.server, first, last, up_to_position, header.detached)
         return True
 
     def _of_period(self, rows: Sequence[Row], search: PeriodSearch) -> Sequence[Row]:
@@ -412,11 +433,13 @@ class GlobalOrder:
         horizon, up_to = self._settled_end(after, last, wait_seconds)
         while remaining > 0 and after.position < up_to:
             size = min(self._page_size, remaining) if search is None else self._page_size
-            horizon, start, rows = self._page_before(filters, after, horizon, up_to, size=size, search=search)
+            horizon, start, rows, detached = self._page_before(filters, after, horizon, up_to, size=size, search=search)
             up_to = rows[0][POSITION] - 1 if len(rows) == size else start
             matching = rows if search is None else self._of_period(rows, search)
             yield from islice(reversed(matching), remaining)
             remaining -= len(matching)
+            if detached is not None and len(rows) < size and remaining > 0:
+                raise history_detached(detached)
 
     def _settled_end(self, after: After, last: int, wait_seconds: float) -> tuple[Horizon, int]:
         """Wait until the newest event, up to the position `last`, is settled, or the time is up.
@@ -447,18 +470,19 @@ class GlobalOrder:
         *,
         size: int,
         search: PeriodSearch | None,
-    ) -> tuple[Horizon, int, Sequence[Row]]:
+    ) -> tuple[Horizon, int, Sequence[Row], str | None]:
         """Read the last rows after one position, and up to another, in ascending order.
 
         Returns:
-            The confirmed horizon, the position after which was read, and the rows.
+            The confirmed horizon, the position after which was read, the rows, and the first part between these
+            positions that was detached, in JSON.
 
         Raises:
             LogWentBack: The log no longer has the event that was the newest settled one when the read began.
             SeveralServers: The log view and the page came from different servers, several times in a row.
         """
 
-        def read(run: Run, horizon: Horizon) -> tuple[PageHeader, tuple[int, Sequence[Row]]] | None:
+        def read(run: Run, horizon: Horizon) -> tuple[PageHeader, tuple[int, Sequence[Row], str | None]] | None:
             bounds = Bounds(after.position, up_to_position, up_to_position)
             if search is not None:
                 if not self._searched(run, search, horizon, after.position, up_to_position):
@@ -476,10 +500,15 @@ class GlobalOrder:
                     backwards=True,
                 )
                 observed.note(events=len(rows))
-            return header, (window if window > bounds.after else after.position, rows)
+            start, detached = after.position, header.detached
+            if window > bounds.after:
+                start = window
+            elif search is not None:
+                detached = detached or search.detached
+            return header, (start, rows, detached)
 
-        horizon, (start, rows) = self._confirmed(read, filters, after, horizon, up_to_position)
-        return horizon, start, rows
+        horizon, (start, rows, detached) = self._confirmed(read, filters, after, horizon, up_to_position)
+        return horizon, start, rows, detached
 
     def _confirmed(
         self,

@@ -81,6 +81,7 @@ class PeriodSearch:
         self._first, self._last = 1, 0
         self._reach: int | None = None
         self._server: Server | None = None
+        self._detached: str | None = None
         self._patience, self._pages_without = 1, 0
 
     def is_due(self, server: Server, after: int, up_to: int) -> bool:
@@ -91,8 +92,14 @@ class PeriodSearch:
         is_beyond = self._reach is None or (up_to > self._reach and after >= self._last)
         return is_beyond or server != self._server or self._pages_without >= self._patience
 
-    def learn(self, server: Server, first: int | None, last: int | None, up_to: int) -> None:
+    @property
+    def detached(self) -> str | None:
+        """The first part that was detached where the last search has searched, as JSON; None if there is none."""
+        return self._detached
+
+    def learn(self, server: Server, first: int | None, last: int | None, up_to: int, detached: str | None) -> None:
         """Remember the lowest and the highest position that were found, or that there are none."""
+        self._detached = detached
         if self._pages_without:
             self._patience *= 2
         self._pages_without, self._reach, self._server = 0, up_to, server

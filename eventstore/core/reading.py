@@ -15,12 +15,19 @@ from eventstore.common.validation import (
     check_stream_id,
 )
 from eventstore.core.core import Core
+from eventstore.core.detached import check_history, check_page, check_stream
 from eventstore.errors import InvalidInput
-from eventstore.events import RecordedEvent
-from eventstore.rows.mapper import POSITION, VERSION
+from eventstore.events import TOMBSTONE_ERRORS, RecordedEvent
+from eventstore.rows.mapper import EVENT_TYPE, POSITION, VERSION
 from eventstore.statements.listing import find_stream, list_streams
 from eventstore.statements.lookups import find_by_event_id, find_by_metadata, first_and_last
-from eventstore.statements.reading import read_backwards, read_forwards, read_of_types, stream_version
+from eventstore.statements.reading import (
+    read_forwards,
+    read_page_backwards,
+    read_page_forwards,
+    read_page_of_types,
+    stream_version,
+)
 from eventstore.streams import StreamInfo, StreamOrder
 
 _MOST_TYPES: Final = 1000
@@ -103,14 +110,15 @@ class Reader:
         event_types: Sequence[str],
         backwards: bool,
     ) -> Iterator[Sequence[Row]]:
-        statement: Statement = read_backwards if backwards else read_forwards
+        statement: Statement = read_page_backwards if backwards else read_page_forwards
         if event_types:
-            statement = read_of_types(len(event_types), backwards=backwards)
+            statement = read_page_of_types(len(event_types), backwards=backwards)
         types = {f"event_type_{number}": event_type for number, event_type in enumerate(event_types)}
         while remaining > 0:
             page_size = min(size, remaining)
             with self._observer.operation("read", stream_id=stream_id) as observed, self._execution.statement() as run:
-                rows = run(
+                rows, part = self._dialect.read_stream_page(
+                    run,
                     statement,
                     stream_id=stream_id,
                     after_version=after_version,
@@ -119,8 +127,14 @@ class Reader:
                     **types,
                 )
                 observed.note(events=len(rows))
+            if part is not None and not backwards:
+                oldest = rows if not event_types else self._oldest(stream_id, after_version, up_to_version)
+                check_page(stream_id, oldest, part, after_version=after_version, up_to_version=up_to_version)
             yield rows
             if len(rows) < page_size:
+                if part is not None and backwards:
+                    oldest = rows[::-1] if not event_types else self._oldest(stream_id, after_version, up_to_version)
+                    check_page(stream_id, oldest, part, after_version=after_version, up_to_version=up_to_version)
                 return
             remaining -= page_size
             if backwards:
@@ -128,12 +142,21 @@ class Reader:
             else:
                 after_version = rows[-1][VERSION]
 
+    def _oldest(self, stream_id: str, after_version: int, up_to_version: int) -> Sequence[Row]:
+        """Return the row of the oldest event of a stream, of any type, between two versions."""
+        with self._execution.statement() as run:
+            versions = {"after_version": after_version, "up_to_version": up_to_version}
+            return run(read_forwards, stream_id=stream_id, **versions, page_size=1)
+
     def first_and_last(self, stream_id: str, *, upcast: bool) -> tuple[RecordedEvent, RecordedEvent] | None:
         """Return the first and the last event of a stream; None if it has no events."""
         stream_id = check_stream_id(stream_id)
         check_flag("upcast", upcast)
         with self._observer.operation("read", stream_id=stream_id) as observed, self._execution.statement() as run:
             rows = sorted(run(first_and_last, stream_id=stream_id), key=itemgetter(VERSION))
+            if not rows or (rows[0][VERSION] != 1 and rows[0][EVENT_TYPE] not in TOMBSTONE_ERRORS):
+                self._dialect.look_again(run)
+                check_stream(run, stream_id)
             observed.note(events=len({row[VERSION] for row in rows}))
         to_uuid, to_time = self._dialect.to_uuid, self._dialect.to_time
         ends = [
@@ -150,12 +173,19 @@ class Reader:
         return None
 
     def find(
-        self, *, event_id: UUID | None, correlation_id: object, causation_id: object, upcast: bool
+        self,
+        *,
+        event_id: UUID | None,
+        correlation_id: object,
+        causation_id: object,
+        after_position: int,
+        upcast: bool,
     ) -> Iterator[RecordedEvent]:
         """Check the arguments, and return an iterator that reads page by page."""
         check_flag("upcast", upcast)
         ids = {"event_id": event_id, "correlation_id": correlation_id, "causation_id": causation_id}
         given = [name for name, value in ids.items() if value is not None]
+        after_position = check_number("after_position", after_position)
         if len(given) != 1:
             msg = "pass one of event_id, correlation_id and causation_id to find events by"
             raise InvalidInput(msg)
@@ -168,15 +198,20 @@ class Reader:
             msg = f"{name} must be a string or a uuid.UUID, not {type(value).__name__}"
             raise InvalidInput(msg)
         if name == "event_id":
-            return self._found(find_by_event_id, self._dialect.from_uuid(cast("UUID", value)), upcast=upcast)
-        return self._found(find_by_metadata(name), str(value), upcast=upcast)
+            own_id = self._dialect.from_uuid(cast("UUID", value))
+            return self._found(find_by_event_id, own_id, after_position, is_unique=True, upcast=upcast)
+        return self._found(find_by_metadata(name), str(value), after_position, is_unique=False, upcast=upcast)
 
-    def _found(self, statement: Statement, value: object, *, upcast: bool) -> Iterator[RecordedEvent]:
-        after = 0
+    def _found(
+        self, statement: Statement, value: object, after: int, *, is_unique: bool, upcast: bool
+    ) -> Iterator[RecordedEvent]:
         while True:
             with self._observer.operation("read") as observed, self._execution.statement() as run:
                 rows = run(statement, value=value, after_position=after, page_size=self._page_size)
                 observed.note(events=len(rows))
+                if not (is_unique and rows):  # what was not found may be in a part that was detached
+                    self._dialect.look_again(run)
+                    check_history(run, after)
             yield from self._mapper.recorded(rows, self._dialect.to_uuid, self._dialect.to_time, upcast=upcast)
             if len(rows) < self._page_size:
                 return

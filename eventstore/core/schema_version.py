@@ -8,7 +8,15 @@ from sqlalchemy import Engine
 from eventstore.backends.protocol import Run
 from eventstore.errors import SchemaMissing, SchemaOutdated, SchemaTooNew, TablesPlace
 from eventstore.statements.schema import schema_version
-from eventstore.tables import BREAKING_VERSION, EVENTS_HAVE_TAGS, SCHEMA_VERSION, STREAMS_CAN_END, Layout, Tables
+from eventstore.tables import (
+    BREAKING_VERSION,
+    EVENTS_HAVE_TAGS,
+    PARTS_CAN_BE_DETACHED,
+    SCHEMA_VERSION,
+    STREAMS_CAN_END,
+    Layout,
+    Tables,
+)
 
 REQUIRED_VERSION: Final = 1
 """The oldest schema that this code works with."""
@@ -22,6 +30,9 @@ REQUIRED_BY_HISTORY_CHANGES: Final = STREAMS_CAN_END
 
 REQUIRED_BY_TAGS: Final = EVENTS_HAVE_TAGS
 """The oldest schema that has a table of the tags of events."""
+
+REQUIRED_BY_PARTS: Final = PARTS_CAN_BE_DETACHED
+"""The oldest schema in which parts of the log can be detached."""
 
 
 def check_version(

@@ -16,6 +16,7 @@ from eventstore.backends.protocol import Dialect, LogView, Run, Server
 from eventstore.common.after_fork import start_fresh_after_fork
 from eventstore.common.locks import make_lock
 from eventstore.common.single_flight import SingleFlight
+from eventstore.core.detached import is_detached
 from eventstore.errors import LogWentBack, PositionBeyondLog
 from eventstore.statements.global_order import tombstone_after
 from eventstore.tokens import START, After, PositionToken
@@ -304,7 +305,7 @@ def _check_missing(run: Run, after: After, look: Look) -> None:
 
 
 def check_loss(run: Run, token: PositionToken, found_id: UUID | None) -> None:
-    """Return if the log explains why an event is gone: its stream was deleted or archived later.
+    """Return if the log explains why an event is gone: its stream was deleted or archived later, or it was detached.
 
     Args:
         run: On the same server.
@@ -314,5 +315,8 @@ def check_loss(run: Run, token: PositionToken, found_id: UUID | None) -> None:
     Raises:
         LogWentBack: The log does not explain it.
     """
-    if found_id is not None or not run(tombstone_after, stream_id=token.stream_id, version=token.version):
-        raise LogWentBack(token.position, token.event_id, found_id)
+    if found_id is None and (
+        run(tombstone_after, stream_id=token.stream_id, version=token.version) or is_detached(run, token.position)
+    ):
+        return
+    raise LogWentBack(token.position, token.event_id, found_id)

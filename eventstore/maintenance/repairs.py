@@ -128,6 +128,8 @@ def _repair(store: EventStore, inspection: Inspection, repairs: Sequence[Repair]
         with inspection.execution.statement() as run:
             inspection.maintenance.check_sees_all_rows(run)
     yield from _repair_schema(store, [each for each in repairs if _step(each.finding) == 0])
+    with inspection.execution.statement() as run:
+        inspection.dialect.look_again(run)  # streams may have events in parts of the log that were detached
     for each in repairs:
         if _step(each.finding) == 1:
             with inspection.execution.transaction() as run:

@@ -63,9 +63,11 @@ def check_streams(inspection: Inspection, start: Place) -> Iterator[Finding]:
 
 
 def _of_state(run: Run, state: Row) -> Iterator[Finding]:
-    stream_id, head, count, newest, breaks, out_of_bounds, hidden = state
+    stream_id, head, count, newest, breaks, out_of_bounds, hidden, is_detached = state
     if len(stream_id) > MAX_STREAM_ID_LENGTH:
         yield _stream_id_out_of_bounds(stream_id, head)
+    if count == 0 and is_detached:
+        return
     if count == 0:
         yield damage(
             FindingKind.HEAD_WITHOUT_EVENTS,
@@ -100,16 +102,22 @@ def _of_state(run: Run, state: Row) -> Iterator[Finding]:
             repairable=True,
         )
     if breaks:
-        # One statement, so its rows are of one moment, even if events were appended since the first read.
-        rows = run(breaks_of_stream, stream_id=stream_id, page_size=BREAKS_AT_MOST)
-        for number, row in enumerate(rows, start=1):
-            more = f", and more in this stream, which has {breaks} such places" if number == BREAKS_AT_MOST else ""
-            yield from _of_break(stream_id, row, more)
+        yield from _breaks(run, stream_id, breaks, is_detached=bool(is_detached))
     if out_of_bounds:
         rows = run(events_out_of_bounds, stream_id=stream_id, page_size=BREAKS_AT_MOST)
         for number, row in enumerate(rows, start=1):
             more = f"; and more in this stream, which has {out_of_bounds} such" if number == BREAKS_AT_MOST else ""
             yield _of_event_out_of_bounds(stream_id, row, more)
+
+
+def _breaks(run: Run, stream_id: str, breaks: int, *, is_detached: bool) -> Iterator[Finding]:
+    # One statement, so its rows are of one moment, even if events were appended since the first read.
+    rows = run(breaks_of_stream, stream_id=stream_id, page_size=BREAKS_AT_MOST)
+    for number, row in enumerate(rows, start=1):
+        if is_detached and row[2] == 0:  # no event is before it, because that is in a part that was detached
+            continue
+        more = f", and more in this stream, which has {breaks} such places" if number == BREAKS_AT_MOST else ""
+        yield from _of_break(stream_id, row, more)
 
 
 def _stream_id_out_of_bounds(stream_id: str, version: int) -> Finding:

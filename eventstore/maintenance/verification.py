@@ -10,6 +10,7 @@ from eventstore.event_types import EventTypes
 from eventstore.event_types.registry import check_registry
 from eventstore.findings import Finding, FindingKind
 from eventstore.maintenance.damage import if_permitted, not_looked_at
+from eventstore.maintenance.detached_parts import name_detached_parts
 from eventstore.maintenance.event_checks import check_events
 from eventstore.maintenance.inspection import Inspection
 from eventstore.maintenance.position_checks import check_positions
@@ -35,13 +36,14 @@ def verify(
     batch_size: int = 1000,
     on_progress: OnProgress | None = None,
 ) -> Iterator[Finding]:
-    """Look for damage, and yield findings as they are made; none for a healthy store.
+    """Look for damage, and yield findings as they are made; none for a healthy store, but for what was detached.
 
     `verify` reads in batches of a few statements, each batch on its own connection. It keeps at most one batch in
     memory, takes no locks and writes nothing. Other processes may append meanwhile: one statement reads everything that
     one check compares, so an append in progress is not reported as damage. The quick checks come first: the schema, the
     sequence of positions, checkpoints. If a table or column is missing, it stops there. If the database user may not
-    read a part, that is a finding (`not-looked-at`), and the other parts are checked.
+    read a part, that is a finding (`not-looked-at`), and the other parts are checked. For each part of the log that was
+    detached there is a finding of `Level.OK`: its events are not looked at, and those that follow are no damage.
 
     Args:
         store: The application's store, not joined. Its codecs decode payloads.
@@ -85,6 +87,7 @@ def _findings(
     yield from of_schema
     if missing:
         return
+    yield from if_permitted("detached parts", name_detached_parts(inspection))
     inspection.estimate_totals()
     yield from if_permitted("positions", check_positions(inspection))
     yield from if_permitted("checkpoints", check_checkpoints(inspection))

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, text
 from eventstore.migrations import catalog
 from eventstore.migrations.definitions import TABLES, Definitions, Key, on_postgresql, on_sqlite
 from eventstore.migrations.environment import VERSION_TABLE
+from eventstore.tables import BREAKING_VERSION, PARTS_CAN_BE_DETACHED
 from eventstore.tables.immutability import PERMISSION_TABLE
 
 _VERSION: Final = "SELECT version, breaking_version FROM {}es_schema"
@@ -45,6 +46,7 @@ class Inventory:
         table_statements: On SQLite, the statements that created the indexes and triggers of each table, including the
             application's.
         parts: The parts of a partitioned log.
+        unlisted: The first and the last position of what was detached from it, but not listed; None if all is there.
         history_changers: The roles, quoted, which may change es_events besides its owner, if Citus has distributed it,
             so that it has no trigger; None if it is not distributed.
         is_permitted: On SQLite, whether a permission to change history was left behind.
@@ -59,6 +61,7 @@ class Inventory:
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     table_statements: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     parts: tuple[on_postgresql.PartFacts, ...] = ()
+    unlisted: tuple[int, int] | None = None
     history_changers: tuple[str, ...] | None = None
     is_permitted: bool = False
 
@@ -109,6 +112,7 @@ def _on_postgresql(connection: Connection, schema: str | None) -> Inventory:
         elsewhere=elsewhere,
         history_changers=_history_changers(connection, namespace, f"{quoted}.es_events"),
         parts=on_postgresql.read_parts(connection, namespace),
+        unlisted=_unlisted(connection, definitions, namespace, f"{quoted}."),
     )
 
 
@@ -141,7 +145,22 @@ def _versions(connection: Connection, definitions: Definitions, schema: str) -> 
     if not all(Key("es_schema", "column", name) in definitions for name in ("version", "breaking_version")):
         return None
     rows = connection.exec_driver_sql(_VERSION.format(schema.replace("%", "%%")))
-    return tuple(f"version {version}, breaking_version {breaking}" for version, breaking in rows)
+    return tuple(f"version {version}, breaking_version {_as_migrated(breaking)}" for version, breaking in rows)
+
+
+def _unlisted(connection: Connection, definitions: Definitions, namespace: int, schema: str) -> tuple[int, int] | None:
+    """Return the range of positions before the first part that no detached part has."""
+    first = on_postgresql.read_first_position(connection, namespace)
+    if first is None or Key("es_detached_parts", "column", "last_position") not in definitions:
+        return None
+    query = f"SELECT coalesce(max(last_position), 0) FROM {schema}es_detached_parts"
+    listed = connection.exec_driver_sql(query.replace("%", "%%")).scalar_one()
+    return (listed + 1, first - 1) if listed < first - 1 else None
+
+
+def _as_migrated(breaking_version: int) -> int:
+    """Return the breaking version that migrations set: to detach a part raises it, because older code must not read."""
+    return BREAKING_VERSION if breaking_version == PARTS_CAN_BE_DETACHED else breaking_version
 
 
 def _revisions(connection: Connection, schema: str) -> tuple[str, ...]:

@@ -132,6 +132,17 @@ def _of_rights(inventory: Inventory) -> Iterator[Finding]:
 def _of_parts(inventory: Inventory) -> Iterator[Finding]:
     """Yield findings for parts of the log that are not as the store makes them."""
     function = f"{inventory.schema}{FUNCTION}()"
+    if inventory.unlisted is not None:
+        first, last = inventory.unlisted
+        problem = (
+            f"does not list what was detached at positions {first} to {last}, so reads return less and do not say so",
+            "a row for each part that was detached (eventstore partitions detach)",
+        )
+        add = (
+            f"INSERT INTO {inventory.schema}es_detached_parts (first_position, last_position, events, name) "
+            f"VALUES ({first}, {last}, {last - first + 1}, 'detached by hand')"
+        )
+        yield _finding(inventory, ("es_detached_parts", None), problem, Remedy((add,)), FindingKind.SCHEMA_DIFFERS)
     for part in inventory.parts:
         table, number = f"{inventory.schema}{part.name}", part.name.rpartition("_")[2]
         protect = (

@@ -161,6 +161,7 @@ class BatchRunner:
             return After(position)
         token = PositionToken(event_position, self._to_uuid(event_id), stream_id, version)
         if id_there != event_id:
+            self._core.dialect.look_again(run)
             with self._naming_projection():
                 check_loss(run, token, None if id_there is None else self._to_uuid(id_there))
             return After(position)

@@ -1,20 +1,21 @@
 """How an aggregate is loaded: the snapshot and the first events after it in one round trip, then page by page."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Generic
 
 from eventstore.backends.protocol import Row, Statement
 from eventstore.codecs.exactness import difference
 from eventstore.common.validation import MAX_VERSION
+from eventstore.core.detached import check_page, check_stream
 from eventstore.errors import DecodingError, InvalidInput
 from eventstore.events import TOMBSTONE_ERRORS, RecordedEvent, tombstone_error
 from eventstore.repository.states import State, StateCodec
 from eventstore.rows.mapper import POSITION, VERSION
 from eventstore.statements.aggregates import load_aggregate, version_as_of
 from eventstore.statements.deletion import find_tombstone
-from eventstore.statements.reading import read_forwards
+from eventstore.statements.reading import read_page_forwards
 from eventstore.store import EventStore
 
 _log = logging.getLogger("eventstore.repository")
@@ -84,15 +85,13 @@ class AggregateLoader(Generic[State]):
     def _load(self, stream_id: str, up_to_version: int) -> tuple[State, int, int]:
         if self._states is None:
             return *self._replay(stream_id, self._initial(), 0, up_to_version), 0
-        rows = sorted(
-            self._read(
-                load_aggregate,
-                stream_id=stream_id,
-                schema_version=self._schema_version,
-                up_to_version=up_to_version,
-            ),
-            key=lambda row: row[VERSION],
+        unsorted, part = self._read(
+            load_aggregate,
+            stream_id=stream_id,
+            schema_version=self._schema_version,
+            up_to_version=up_to_version,
         )
+        rows = sorted(unsorted, key=lambda row: row[VERSION])
         state, snapshot_version = self._initial(), 0
         if rows and rows[0][POSITION] is None:
             snapshot = rows.pop(0)
@@ -104,6 +103,8 @@ class AggregateLoader(Generic[State]):
                     "snapshot of %r at version %d is ignored: %s", stream_id, snapshot[VERSION], error, extra=extra
                 )
                 return *self._replay(stream_id, state, 0, up_to_version), 0
+        if part is not None:
+            check_page(stream_id, rows, part, after_version=snapshot_version, up_to_version=up_to_version)
         state = self._evolved(state, rows)
         version = rows[-1][VERSION] if rows else snapshot_version
         if len(rows) == self._store.core.page_size:
@@ -114,6 +115,8 @@ class AggregateLoader(Generic[State]):
         """Return the version that a stream had at a time."""
         with self._store.core.execution.statement() as run:
             rows = run(version_as_of, stream_id=stream_id, as_of=self._store.core.dialect.from_time(as_of))
+            if not rows:
+                check_stream(run, stream_id)
         return int(rows[0][0]) if rows else 0
 
     def refuse_closed(self, stream_id: str) -> None:
@@ -137,18 +140,25 @@ class AggregateLoader(Generic[State]):
         The resulting version is that of the last row, because upcasters may drop the last event.
         """
         while True:
-            rows = self._read(read_forwards, stream_id=stream_id, after_version=version, up_to_version=up_to_version)
+            of_page = {"after_version": version, "up_to_version": up_to_version}
+            rows, part = self._read(read_page_forwards, stream_id=stream_id, **of_page)
+            if part is not None:
+                check_page(stream_id, rows, part, **of_page)
             state = self._evolved(state, rows)
             version = rows[-1][VERSION] if rows else version
             if len(rows) < self._store.core.page_size:
                 return state, version
 
-    def _read(self, statement: Statement, **parameters: Any) -> list[Row]:
-        """Return a page. The connection is returned to the pool before the application's code handles the events."""
-        with self._store.core.execution.statement() as run:
-            return list(run(statement, **parameters, page_size=self._store.core.page_size))
+    def _read(self, statement: Statement, **parameters: Any) -> tuple[Sequence[Row], str | None]:
+        """Return a page, and the part that may have had older events.
 
-    def _evolved(self, state: State, rows: list[Row]) -> State:
+        The connection is returned to the pool before the application's code handles the events.
+        """
+        with self._store.core.execution.statement() as run:
+            core = self._store.core
+            return core.dialect.read_stream_page(run, statement, **parameters, page_size=core.page_size)
+
+    def _evolved(self, state: State, rows: Sequence[Row]) -> State:
         backend = self._store.core.dialect
         for event in self._store.core.mapper.recorded(rows, backend.to_uuid, backend.to_time):
             if event.event_type in TOMBSTONE_ERRORS:

@@ -6,6 +6,7 @@ from sqlalchemy import BigInteger, ColumnElement, Text, and_, bindparam, func, l
 from sqlalchemy.sql import ClauseElement
 
 from eventstore.statements.columns import event_columns
+from eventstore.statements.detached import with_part_of_stream
 from eventstore.statements.listing import is_of_category
 from eventstore.statements.reading import in_its_parts
 from eventstore.tables import Tables
@@ -14,8 +15,8 @@ from eventstore.tables import Tables
 def load_aggregate(tables: Tables) -> ClauseElement:
     """Return the snapshot and a page of the events after it, up to a version, with the columns of `read_forwards`.
 
-    The row of the snapshot has no position. The order of the rows is undefined; sorted by version, the snapshot is the
-    first.
+    The row of the snapshot has no position. The order of these rows is undefined; sorted by version, the snapshot is
+    the first. The row of `with_part_of_stream` is the last.
     """
     snapshots, streams, events = tables.snapshots.c, tables.streams.c, tables.events.c
     up_to_version = bindparam("up_to_version", type_=BigInteger)
@@ -34,7 +35,7 @@ def load_aggregate(tables: Tables) -> ClauseElement:
     # larger, it would sort all of them; a subquery hides the size from it.
     page_size = select(bindparam("page_size", type_=BigInteger).label("page_size")).scalar_subquery()
     after_version = func.coalesce(select(snapshot.c.version).scalar_subquery(), literal_column("0"))
-    tail = (
+    page = (
         select(*event_columns(tables))
         .where(
             events.stream_id == bindparam("stream_id"),
@@ -44,8 +45,8 @@ def load_aggregate(tables: Tables) -> ClauseElement:
         )
         .order_by(events.version)
         .limit(page_size)
-        .subquery("tail")
     )
+    tail = with_part_of_stream(tables, page).subquery("tail")
     snapshot_columns: dict[str, ColumnElement[Any]] = {
         "version": snapshot.c.version,
         "schema_version": snapshot.c.schema_version,

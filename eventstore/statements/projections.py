@@ -27,6 +27,7 @@ from sqlalchemy.sql.dml import ReturningUpdate, Update
 
 from eventstore.statements.columns import event_columns
 from eventstore.statements.deletion import TOMBSTONE_TYPES
+from eventstore.statements.detached import is_in_part
 from eventstore.tables import Tables, now
 
 # --- checkpoints
@@ -96,7 +97,7 @@ def _event_of(tables: Tables) -> list[ColumnElement[Any]]:
 
 
 def has_log_gone_back(tables: Tables) -> ColumnElement[bool]:
-    """Return whether a checkpoint's event is gone without a tombstone that explains it.
+    """Return whether a checkpoint's event is gone without a tombstone that explains it, nor was its part detached.
 
     A checkpoint without an event is only compared with the newest event: the log has gone back if that is older.
     """
@@ -109,9 +110,12 @@ def has_log_gone_back(tables: Tables) -> ColumnElement[bool]:
         tombstone.event_type.in_(TOMBSTONE_TYPES),
     )
     last = select(func.coalesce(func.max(newest.position), literal_column("0")).label("position")).scalar_subquery()
-    return case(
-        (checkpoints.event_id.is_(None), checkpoints.position > last), else_=not_(or_(is_there, is_explained))
-    ).label("has_log_gone_back")
+    reasons: list[ColumnElement[bool]] = [is_there, is_explained]
+    if tables.layout.is_partitioned:
+        reasons.append(is_in_part(tables, checkpoints.event_position))
+    return case((checkpoints.event_id.is_(None), checkpoints.position > last), else_=not_(or_(*reasons))).label(
+        "has_log_gone_back"
+    )
 
 
 def advance_checkpoint(tables: Tables) -> ClauseElement:

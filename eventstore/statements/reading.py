@@ -8,6 +8,7 @@ from sqlalchemy.sql import ClauseElement
 
 from eventstore.statements import Statement
 from eventstore.statements.columns import event_columns
+from eventstore.statements.detached import with_part_of_stream
 from eventstore.tables import Tables
 
 
@@ -23,25 +24,30 @@ def newest_stored_version(tables: Tables) -> ClauseElement:
     )
 
 
-def read_forwards(tables: Tables) -> ClauseElement:
+def read_forwards(tables: Tables) -> Select[Any]:
     """Return a page of a stream's events with after_version < version <= up_to_version, oldest first."""
     return _read_stream(tables).order_by(tables.events.c.version)
 
 
-def read_backwards(tables: Tables) -> ClauseElement:
-    """Return a page of the same events, newest first."""
-    return _read_stream(tables).order_by(tables.events.c.version.desc())
+def read_page_forwards(tables: Tables) -> ClauseElement:
+    """Return the page of `read_forwards`, and the row of `with_part_of_stream`."""
+    return with_part_of_stream(tables, read_forwards(tables))
+
+
+def read_page_backwards(tables: Tables) -> ClauseElement:
+    """Return a page of the same events, newest first, and that row."""
+    return with_part_of_stream(tables, _read_stream(tables).order_by(tables.events.c.version.desc()))
 
 
 @cache
-def read_of_types(count: int, *, backwards: bool) -> Statement:
+def read_page_of_types(count: int, *, backwards: bool) -> Statement:
     """Return the statement for a page of the same events, if their type is one of the parameters `event_type_0`, …."""
     event_types = [bindparam(f"event_type_{number}", type_=Text) for number in range(count)]
 
     def read_stream_of_types(tables: Tables) -> ClauseElement:
         version = tables.events.c.version
         page = _read_stream(tables).where(tables.events.c.event_type.in_(event_types))
-        return page.order_by(version.desc() if backwards else version)
+        return with_part_of_stream(tables, page.order_by(version.desc() if backwards else version))
 
     return read_stream_of_types
 

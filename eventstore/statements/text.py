@@ -12,13 +12,18 @@ def sql_text(template: str, tables: Tables, /, *, types: dict[str, Any] | None =
     """Return a statement from SQL text.
 
     Args:
-        template: SQL with parameters such as `:stream_id`, and `{events}`, `{streams}` and `{tags}` for the names of
-            the tables.
+        template: SQL with parameters such as `:stream_id`, and `{events}`, `{streams}`, `{tags}` and
+            `{detached_parts}` for the names of the tables.
         tables: The tables.
         types: The types of the parameters, for databases that can't infer them.
         parts: SQL for the other names in braces.
     """
-    names = {"events": tables.events, "streams": tables.streams, "tags": tables.tags}
+    names = {
+        "events": tables.events,
+        "streams": tables.streams,
+        "tags": tables.tags,
+        "detached_parts": tables.detached_parts,
+    }
     sql = template.strip().format(**{name: table_name(table) for name, table in names.items()}, **parts)
     return text(sql).bindparams(*(bindparam(name, type_=type_) for name, type_ in (types or {}).items()))
 

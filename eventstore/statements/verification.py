@@ -25,6 +25,7 @@ from sqlalchemy.sql import ClauseElement
 from eventstore.common.validation import MAX_CODEC, MAX_EVENT_TYPE_LENGTH, MAX_SCHEMA_VERSION, MAX_VERSION
 from eventstore.statements import Statement
 from eventstore.statements.deletion import TOMBSTONE_TYPES
+from eventstore.statements.detached import may_have_had_events_of
 from eventstore.statements.global_order import newest_position
 from eventstore.statements.projections import has_log_gone_back
 from eventstore.tables import Tables
@@ -50,8 +51,8 @@ def stream_states(*, bounded: bool) -> Statement:
 
     Its columns: stream id, version of the head, how many events, largest version among them (NULL if there are none),
     how many of them do not follow the one before, in version or in position, how many have a value that is out of
-    bounds, and the smallest position if the head says that there is none as small, else NULL. In order of the stream
-    ids.
+    bounds, the smallest position if the head says that there is none as small, else NULL, and whether events of it may
+    have been detached. In order of the stream ids.
     """
 
     def stream_states_in_range(tables: Tables) -> ClauseElement:
@@ -78,6 +79,10 @@ def stream_states(*, bounded: bool) -> Statement:
                 func.coalesce(summary.c.breaks, literal_column("0")).label("breaks"),
                 func.coalesce(summary.c.out_of_bounds, literal_column("0")).label("out_of_bounds"),
                 case((summary.c.first_position <= streams.after_position, summary.c.first_position)).label("hidden"),
+                case(
+                    (may_have_had_events_of(tables, streams.after_position), literal_column("1")),
+                    else_=literal_column("0"),
+                ).label("is_detached"),
             )
             .select_from(tables.streams.outerjoin(summary, summary.c.stream_id == streams.stream_id))
             .where(*_in_range(streams.stream_id, bounded=bounded))

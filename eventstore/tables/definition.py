@@ -82,7 +82,8 @@ class Layout:
     Attributes:
         streams_can_end: Whether es_streams has the columns that say which streams have ended.
         has_after_position: Whether es_streams has `after_position`.
-        is_partitioned: Whether es_events is partitioned by position, so that statements say which parts they need.
+        is_partitioned: Whether es_events is partitioned by position, so that statements say which parts they need, and
+            look whether these were detached.
     """
 
     streams_can_end: bool = True
@@ -96,7 +97,7 @@ class Layout:
         return cls(
             streams_can_end=schema_version >= STREAMS_CAN_END,
             has_after_position=has_after_position,
-            is_partitioned=is_partitioned and has_after_position,
+            is_partitioned=is_partitioned and schema_version >= PARTS_CAN_BE_DETACHED,
         )
 
 

@@ -5,6 +5,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC
 from pathlib import Path
 from typing import IO, Any, Final
@@ -18,7 +19,8 @@ from eventstore.transfer.payloads import readable
 from eventstore.transfer.records import FORMAT, Beginning, End, Record
 
 _ROWS: Final = 10_000
-"""The size of a row group, which is how many events are in memory at a time."""
+_BYTES: Final = 64_000_000
+"""The size of a row group, which is in memory at a time: this many events, or fewer if their payloads are large."""
 _KEY: Final = b"eventstore"
 
 
@@ -62,6 +64,7 @@ class ParquetWriter:
         self._schema = _schema(self._arrow)
         self._writer = parquet.ParquetWriter(file, self._schema, compression="zstd")
         self._rows: list[dict[str, Any]] = []
+        self._bytes = 0
         self._beginning = Beginning(0)
 
     def write(self, record: Record) -> None:
@@ -84,7 +87,8 @@ class ParquetWriter:
                         "metadata": record.metadata,
                     }
                 )
-                if len(self._rows) == _ROWS:
+                self._bytes += len(record.data) + len(text or "") + len(record.metadata or "")
+                if len(self._rows) == _ROWS or self._bytes >= _BYTES:
                     self._write_rows()
             case Beginning():
                 self._beginning = record
@@ -109,7 +113,7 @@ class ParquetWriter:
     def _write_rows(self) -> None:
         if self._rows:
             self._writer.write_table(self._arrow.Table.from_pylist(self._rows, schema=self._schema))
-            self._rows = []
+            self._rows, self._bytes = [], 0
 
 
 def read_parquet(file: IO[bytes] | Path) -> Iterator[Record]:
@@ -118,15 +122,47 @@ def read_parquet(file: IO[bytes] | Path) -> Iterator[Record]:
     Raises:
         DamagedExport: It is not a Parquet file that an export has written.
     """
+    with _opened(file) as opened:
+        footer = _footer(opened)
+        yield checked(Beginning(footer["after_position"], footer["filters"]))
+        for group in range(opened.num_row_groups):
+            yield from _events(opened.read_row_group(group))
+        yield checked(End(footer["position"], footer["events"]))
+
+
+def read_parquet_of_stream(file: Path, stream_id: str) -> Iterator[StoredEvent]:
+    """Yield the events of one stream from a file that is sorted by stream. Only the row groups that have some are read.
+
+    Raises:
+        DamagedExport: It is not a Parquet file that an export has written.
+    """
+    with _opened(file) as opened:
+        import pyarrow.compute as compute  # noqa: PLC0415, PLR0402  # an extra
+
+        _footer(opened)
+        column = opened.schema_arrow.get_field_index("stream_id")
+        for group in range(opened.num_row_groups):
+            ends = opened.metadata.row_group(group).column(column).statistics
+            if ends is not None and ends.has_min_max and not ends.min <= stream_id <= ends.max:
+                continue
+            table = opened.read_row_group(group)
+            yield from _events(table.filter(compute.equal(table.column("stream_id"), stream_id)))
+
+
+def _events(table: Any) -> Iterator[StoredEvent]:
+    for row in table.to_pylist():
+        event = _event(row)
+        checked(event)
+        yield event
+
+
+@contextmanager
+def _opened(file: IO[bytes] | Path) -> Iterator[Any]:
+    """Open a file, and raise `DamagedExport` for any damage that is found in the block."""
     _, parquet = _arrow()
     try:
         with parquet.ParquetFile(file) as opened:
-            footer = _footer(opened)
-            yield checked(Beginning(footer["after_position"], footer["filters"]))
-            for batch in opened.iter_batches(batch_size=_ROWS):
-                for row in batch.to_pylist():
-                    yield checked(_event(row))
-            yield checked(End(footer["position"], footer["events"]))
+            yield opened
     except DamagedExport:
         raise
     except InvalidInput as error:

@@ -53,7 +53,7 @@ from eventstore.errors import (
 )
 from eventstore.filters import EventFilter
 from eventstore.parts import Runway
-from eventstore.rows.mapper import PendingAppend
+from eventstore.rows.mapper import METADATA, POSITION, PendingAppend
 from eventstore.statements.boundaries import raise_generation
 from eventstore.statements.columns import APPENDED_COLUMNS
 from eventstore.statements.heads import write_head
@@ -383,9 +383,8 @@ class PostgreSQLDialect:
         )[0]
         *event, positions, ids, has_read_locks, appenders, own, isolation_level = row[:10]
         server, (persistence, cache, drawn, oldest, next_id) = Server(*row[10:13]), row[13:]
-        if server.table != self._suits:  # it was partitioned since the schema was read, or a backup was restored
-            for version, _, _, table, is_partitioned, *_ in run(schema_version):
-                self.suit(Layout.of(version, is_partitioned=is_partitioned), table)
+        if server.table != self._suits:
+            self.look_again(run)
         newest = None if event[0] is None else PositionToken(*event)
         if joined and isolation_level != "read committed":
             raise UnsuitableTransaction(
@@ -420,6 +419,19 @@ class PostgreSQLDialect:
         for row in run(drawing):
             check_drawing(run, *row)
 
+    def read_stream_page(self, run: Run, statement: Statement, **parameters: Any) -> tuple[Sequence[Row], str | None]:
+        """Run the statement that suits the tables; if they were partitioned meanwhile, the one that suits them now."""
+        rows = run(statement, table=self._suits, **parameters)
+        if rows and rows[-1][POSITION] == 0 and rows[-1][METADATA] is None:
+            self.look_again(run)
+            rows = run(statement, table=self._suits, **parameters)
+        return (rows[:-1], rows[-1][METADATA]) if rows and rows[-1][POSITION] == 0 else (rows, None)
+
+    def look_again(self, run: Run) -> None:
+        """Look whether es_events was partitioned, or a backup was restored."""
+        for version, _, _, table, is_partitioned, *_ in run(schema_version):
+            self.suit(Layout.of(version, is_partitioned=bool(is_partitioned)), table)
+
     def read_page(
         self,
         run: Run,
@@ -444,10 +456,13 @@ class PostgreSQLDialect:
             settled_position=settled_position,
             token_position=token_position,
         )
+        if filters:  # each may begin later than the page
+            begins = [filter_.after_position for filter_ in filters]
+            parameters["after_position"] = max(after_position, min(begins))
         header, *rows = run(statement, **parameters)
-        _, _, table, settled_id, token_id, in_recovery, _, _, _, started_at = header
+        _, part, table, settled_id, token_id, in_recovery, _, _, _, started_at = header
         server = Server(table, started_at, bool(in_recovery))
-        return PageHeader(server, settled_id, None if token_id is None else UUID(token_id)), rows
+        return PageHeader(server, settled_id, None if token_id is None else UUID(token_id), part), rows
 
     def extent_of_period(
         self,
@@ -484,6 +499,7 @@ class PostgreSQLDialect:
         filters = filters or (EventFilter(),)
         ((*header, number),) = run(
             count_matching(fields_of(filters), in_period=period is not None),
+            after_position=after_position,
             **page_parameters(
                 filters,
                 list,
@@ -529,8 +545,10 @@ def _has_row_security(run: Run) -> bool:
     return bool(run(row_security)[0][0])
 
 
-def _page_header(table: int, started_at: datetime, in_recovery: bool, settled_id: UUID | None) -> PageHeader:
-    return PageHeader(Server(table, started_at, in_recovery), settled_id, None)
+def _page_header(
+    table: int, started_at: datetime, in_recovery: bool, settled_id: UUID | None, detached: str | None
+) -> PageHeader:
+    return PageHeader(Server(table, started_at, in_recovery), settled_id, None, detached)
 
 
 def _by_append(appends: Sequence[PendingAppend], positions: Sequence[int]) -> list[Sequence[int]]:

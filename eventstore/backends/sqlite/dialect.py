@@ -272,6 +272,13 @@ class SQLiteDialect:
     def check_positions(self, run: Run) -> None:
         """Do nothing, because AUTOINCREMENT gives each row a position above all earlier ones."""
 
+    def look_again(self, run: Run) -> None:
+        """Do nothing, because nothing is partitioned."""
+
+    def read_stream_page(self, run: Run, statement: Statement, **parameters: Any) -> tuple[Sequence[Row], str | None]:
+        """Run the statement, because no part can be detached."""
+        return run(statement, **parameters), None
+
     def read_page(
         self,
         run: Run,

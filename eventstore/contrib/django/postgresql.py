@@ -100,6 +100,14 @@ class TenantsDialect(PostgreSQLDialect):
         """Read it for the tenant, whose log may have been partitioned meanwhile."""
         return self.tenant.dialect.view_log(run, settled=settled, others=others, joined=joined)
 
+    def read_stream_page(self, run: Run, statement: Statement, **parameters: Any) -> tuple[Sequence[Row], str | None]:
+        """Read it for the tenant, likewise."""
+        return self.tenant.dialect.read_stream_page(run, statement, **parameters)
+
+    def look_again(self, run: Run) -> None:
+        """Look at the tables of the tenant."""
+        self.tenant.dialect.look_again(run)
+
     @property
     def on_citus(self) -> bool:  # type: ignore[override]  # the tenant's, which `check_server` sets
         """Whether Citus has the tenant's tables on a worker."""

@@ -150,6 +150,13 @@ WHERE t.relnamespace = :namespace AND {_IS_LOG} ORDER BY p.oid
 """)
 
 
+_FIRST_POSITION: Final = text(rf"""
+SELECT min(CAST(coalesce((regexp_match(pg_get_expr(p.relpartbound, p.oid), 'FROM .''?(\d+)'))[1], '1') AS bigint))
+FROM pg_class t JOIN pg_inherits h ON h.inhparent = t.oid JOIN pg_class p ON p.oid = h.inhrelid
+WHERE t.relnamespace = :namespace AND {_IS_LOG}
+""")
+
+
 class PartFacts(NamedTuple):
     """What the catalog says of one part of the log.
 
@@ -170,6 +177,12 @@ class PartFacts(NamedTuple):
     has_key: bool
     is_protected: bool
     writers: Sequence[str]
+
+
+def read_first_position(connection: Connection, namespace: int) -> int | None:
+    """Return the lowest position that a part of the log can have; None if it is not partitioned."""
+    first: int | None = connection.execute(_FIRST_POSITION, {"namespace": namespace}).scalar()
+    return first
 
 
 def read_parts(connection: Connection, namespace: int) -> tuple[PartFacts, ...]:

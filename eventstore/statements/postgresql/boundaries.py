@@ -170,7 +170,7 @@ SELECT
     coalesce((SELECT max(tag.position) AS generation FROM {tags} AS tag WHERE tag.tag = ''), 0) AS version,
     CAST(NULL AS UUID) AS event_id,
     CAST(NULL AS TEXT) AS event_type,
-    CAST(NULL AS INTEGER) AS schema_version,
+    (SELECT CAST(count(*) AS INTEGER) AS number FROM matched) AS schema_version,
     CAST(NULL AS SMALLINT) AS codec,
     CAST(NULL AS BYTEA) AS data,
     CAST(NULL AS TEXT) AS metadata,
@@ -187,7 +187,8 @@ ORDER BY position
 def read_boundary(tables: Tables) -> ClauseElement:
     """Return the events that match at least one item, in order, after a header: one snapshot of both.
 
-    The header has the position 0, a JSON array in `stream_id`, and the generation in `version`. The array has, for each
+    The header has the position 0, a JSON array in `stream_id`, the generation in `version`, and in `schema_version` how
+    many events match by their tags: if more than are returned, the others were detached. The array has, for each
     item, its pivot, and position and id of the last event with that tag, matching or not; NULL if there is none. The
     pivot is the rarest of its tags, counted up to 1,000, so that the lookup of a tag that most events have is avoided.
 

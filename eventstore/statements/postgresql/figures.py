@@ -1,7 +1,7 @@
 """Statements that compute figures of the settled log: how many events match, and where those of a period are.
 
 Each also returns where it was answered: the oid of es_events, the start time of the server, whether it is in recovery,
-and the id of the event at `settled_position`.
+the id of the event at `settled_position`, and the first part between the positions that was detached.
 """
 
 from functools import cache
@@ -12,6 +12,7 @@ from sqlalchemy.sql import ClauseElement
 
 from eventstore.filters import FIELDS, TAGS
 from eventstore.statements import Statement
+from eventstore.statements.detached import NO_PART, PART_IN_RANGE
 from eventstore.statements.pages import FilterFields
 from eventstore.statements.postgresql.names import name_of_events
 from eventstore.statements.text import sql_text, table_name
@@ -23,6 +24,7 @@ SELECT
     pg_postmaster_start_time() AS started_at,
     pg_is_in_recovery() AS in_recovery,
     (SELECT settled.event_id FROM {events} AS settled WHERE settled.position = :settled_position) AS settled_id,
+    {detached} AS detached,
     figures.*
 FROM ({figures}) AS figures
 """
@@ -91,6 +93,12 @@ def _matches(events: str, tags: str, n: int, fields: tuple[str, ...], *, in_peri
 
 def _figures(tables: Tables, figures: str, types: dict[str, Any], *, in_period: bool) -> ClauseElement:
     types = {**types, "settled_position": BigInteger}
+    detached = NO_PART
+    if tables.layout.is_partitioned:
+        detached = PART_IN_RANGE.format(detached_parts=table_name(tables.detached_parts))
+        types["after_position"] = BigInteger
     if in_period:
         types |= dict.fromkeys(("recorded_since", "recorded_before"), DateTime(timezone=True))
-    return sql_text(_FIGURES, tables, types=types, figures=figures).bindparams(name_of_events(tables))
+    return sql_text(_FIGURES, tables, types=types, figures=figures, detached=detached).bindparams(
+        name_of_events(tables)
+    )

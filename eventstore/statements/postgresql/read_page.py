@@ -1,9 +1,10 @@
 """Statements that read a page of the global order, after a header row that says where the page came from.
 
 The header and the events are read by one statement, so they are from one server and one snapshot. The header becomes a
-`protocol.PageHeader`. It uses the columns of an event: position 0; the oid of es_events as the version; the id of the
-event at `settled_position` as the event id; the id of the event at `token_position`, as text, as the event type; 1 for
-a server in recovery as the schema version; and the start time of the server as the time.
+`protocol.PageHeader`. It uses the columns of an event: position 0; the first part in the range that was detached, as
+the stream id; the oid of es_events as the version; the id of the event at `settled_position` as the event id; the id of
+the event at `token_position`, as text, as the event type; 1 for a server in recovery as the schema version; and the
+start time of the server as the time.
 """
 
 from functools import cache
@@ -16,6 +17,7 @@ from eventstore.common.validation import MAX_VERSION
 from eventstore.filters import FIELDS, TAGS
 from eventstore.statements import Statement
 from eventstore.statements.columns import EVENT_COLUMNS
+from eventstore.statements.detached import NO_PART, PART_IN_RANGE
 from eventstore.statements.pages import FilterFields
 from eventstore.statements.postgresql.names import name_of_events
 from eventstore.statements.text import sql_text, table_name
@@ -24,7 +26,7 @@ from eventstore.tables import Tables
 _PAGE: Final = """
 SELECT
     CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
+    {detached} AS stream_id,
     CAST(CAST(to_regclass(:name_of_es_events) AS OID) AS BIGINT) AS version,
     (SELECT settled.event_id FROM {events} AS settled WHERE settled.position = :settled_position) AS event_id,
     CAST((SELECT token.event_id FROM {events} AS token WHERE token.position = :token_position) AS TEXT) AS event_type,
@@ -60,19 +62,19 @@ _MATCHING_EVENTS: Final = """
 
 def read_everything(tables: Tables) -> ClauseElement:
     """Return the first page of all events with after_position < position <= up_to_position, in order."""
-    return _page(tables, _ALL_EVENTS, {"after_position": BigInteger}, direction="")
+    return _page(tables, _ALL_EVENTS, {}, direction="")
 
 
 def read_everything_backwards(tables: Tables) -> ClauseElement:
     """Return the last page of all events with after_position < position <= up_to_position, in order."""
-    return _page(tables, _ALL_EVENTS, {"after_position": BigInteger}, direction=" DESC")
+    return _page(tables, _ALL_EVENTS, {}, direction=" DESC")
 
 
 @cache
 def read_matching(filters: FilterFields, *, backwards: bool = False) -> Statement:
     """Return the statement for the events that match filters which restrict these fields.
 
-    Its parameters are `up_to_position` and `page_size`, those of the header, and for filter 0, 1, …:
+    Its parameters are `after_position`, `up_to_position` and `page_size`, those of the header, and for filter 0, 1, …:
     `after_position_0`, and one array for each field, such as `event_types_0`.
 
     Each value of a filter is looked up separately, in the index that has it before the position, for at most one page
@@ -246,6 +248,12 @@ def _last_version(events: str, n: int, at_or_before: str, streams: str | None) -
 
 def _page(tables: Tables, page: str, types: dict[str, Any], **parts: str) -> ClauseElement:
     """Put the header before a page."""
-    types |= dict.fromkeys(("up_to_position", "page_size", "settled_position", "token_position"), BigInteger)
     page = page.format(events=table_name(tables.events), columns=EVENT_COLUMNS, **parts)
-    return sql_text(_PAGE, tables, types=types, page=page).bindparams(name_of_events(tables))
+    detached = NO_PART
+    if tables.layout.is_partitioned:
+        detached = PART_IN_RANGE.format(detached_parts=table_name(tables.detached_parts))
+    numbers = ["up_to_position", "page_size", "settled_position", "token_position"]
+    if ":after_position " in page + detached:
+        numbers.append("after_position")
+    types |= dict.fromkeys(numbers, BigInteger)
+    return sql_text(_PAGE, tables, types=types, page=page, detached=detached).bindparams(name_of_events(tables))

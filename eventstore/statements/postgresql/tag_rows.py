@@ -5,7 +5,7 @@ from typing import Final
 from sqlalchemy import ARRAY, BigInteger, Text, Uuid
 from sqlalchemy.sql import ClauseElement
 
-from eventstore.statements.text import sql_text
+from eventstore.statements.text import sql_text, table_name
 from eventstore.tables import Tables
 
 _INSERT_TAGS: Final = """
@@ -99,7 +99,7 @@ SELECT
             FROM {events} AS event
             WHERE event.position = tag.position
         ),
-        false
+        {is_detached}
     ) AS is_right
 FROM {tags} AS tag
 WHERE (tag.tag, tag.position) > (:after_tag COLLATE "C", :after_position)
@@ -120,6 +120,12 @@ WHERE
             AND event.metadata -> '$tags' ? tag.tag
     )
 """
+
+_IS_DETACHED: Final = """EXISTS (
+            SELECT 1
+            FROM {detached_parts} AS part
+            WHERE tag.position BETWEEN part.first_position AND part.last_position
+        )"""
 
 _RESTORE: Final = (
     """
@@ -152,14 +158,21 @@ def missing_tags(tables: Tables) -> ClauseElement:
 
 
 def page_of_tags(tables: Tables) -> ClauseElement:
-    """Return (tag, position, whether the event has it) of a page of tags, in this order."""
+    """Return (tag, position, whether the event has it, or was detached) of a page of tags, in this order."""
     types = {"after_tag": Text, "after_position": BigInteger, "page_size": BigInteger}
-    return sql_text(_PAGE, tables, types=types)
+    return sql_text(_PAGE, tables, types=types, is_detached=_is_detached(tables))
 
 
 def delete_superfluous_tags(tables: Tables) -> ClauseElement:
-    """Delete the rows that no event has, by its metadata and type."""
-    return sql_text(_DELETE_SUPERFLUOUS, tables)
+    """Delete the rows that no event has, by its metadata and type, except those of events that were detached."""
+    and_not_detached = f"    AND NOT {_is_detached(tables)}" if tables.layout.is_partitioned else ""
+    return sql_text(_DELETE_SUPERFLUOUS + and_not_detached, tables)
+
+
+def _is_detached(tables: Tables) -> str:
+    if not tables.layout.is_partitioned:
+        return "false"
+    return _IS_DETACHED.format(detached_parts=table_name(tables.detached_parts))
 
 
 def restore_tags(tables: Tables) -> ClauseElement:

@@ -11,6 +11,7 @@ WHERE es_streams.stream_id >= %(category)b::TEXT
     AND es_streams.category = %(category)b::TEXT;
 
 -- aggregates.load_aggregate
+-- with name_of_es_events = 'es_events'
 WITH snapshot AS (
     SELECT
         snapshots.version AS version,
@@ -50,22 +51,49 @@ SELECT
     tail.recorded_at
 FROM (
     SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
-        AND es_events.version > coalesce((SELECT snapshot.version FROM snapshot), 0)
-        AND es_events.version <= %(up_to_version)b::BIGINT
-    ORDER BY es_events.version
-    LIMIT (SELECT %(page_size)b::BIGINT AS page_size)
+        page.position AS position,
+        page.stream_id AS stream_id,
+        page.version AS version,
+        page.event_id AS event_id,
+        page.event_type AS event_type,
+        page.schema_version AS schema_version,
+        page.codec AS codec,
+        page.data AS data,
+        page.metadata AS metadata,
+        page.recorded_at AS recorded_at
+    FROM (
+        SELECT
+            es_events.position AS position,
+            es_events.stream_id AS stream_id,
+            es_events.version AS version,
+            es_events.event_id AS event_id,
+            es_events.event_type AS event_type,
+            es_events.schema_version AS schema_version,
+            es_events.codec AS codec,
+            es_events.data AS data,
+            CAST(es_events.metadata AS TEXT) AS metadata,
+            es_events.recorded_at AS recorded_at
+        FROM es_events
+        WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
+            AND es_events.version > coalesce((SELECT snapshot.version FROM snapshot), 0)
+            AND es_events.version <= %(up_to_version)b::BIGINT
+        ORDER BY es_events.version
+        LIMIT (SELECT %(page_size)b::BIGINT AS page_size)
+    ) AS page
+    UNION ALL
+    SELECT
+        0 AS position,
+        NULL AS stream_id,
+        0 AS version,
+        NULL AS event_id,
+        NULL AS event_type,
+        NULL AS schema_version,
+        NULL AS codec,
+        NULL AS data,
+        NULL AS metadata,
+        NULL AS recorded_at
+    WHERE to_regclass(%(name_of_es_events)b::TEXT) != CAST(%(table)b::BIGINT AS OID)
+        AND pg_backend_pid() > 0
 ) AS tail;
 
 -- aggregates.snapshot_versions
@@ -136,6 +164,21 @@ WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C";
 UPDATE es_streams
 SET deleted_version=es_streams.version
 WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C";
+
+-- detached.detached_parts
+SELECT CAST(NULL AS TEXT) AS part, 0 AS events WHERE 1 = 0;
+
+-- detached.part_after
+SELECT CAST(NULL AS TEXT) AS part WHERE 1 = 0;
+
+-- detached.part_at
+SELECT CAST(NULL AS TEXT) AS part WHERE 1 = 0;
+
+-- detached.part_of_stream
+SELECT CAST(NULL AS TEXT) AS part WHERE 1 = 0;
+
+-- detached.part_of_tags
+SELECT CAST(NULL AS TEXT) AS part WHERE 1 = 0;
 
 -- event_types.event_type_spans
 WITH RECURSIVE present(event_type) AS (
@@ -561,6 +604,47 @@ FROM (
     ORDER BY es_events.version DESC
     LIMIT 1
 ) AS last;
+
+-- parts.ends_of_part('a_part')
+SELECT
+    count(*) AS events,
+    min(event.position) AS first_position,
+    max(event.position) AS last_position
+FROM a_part AS event;
+
+-- parts.page_of_part('a_part')
+SELECT
+    event.position,
+    event.stream_id,
+    event.version,
+    event.event_id,
+    event.event_type,
+    event.schema_version,
+    event.codec,
+    event.data,
+    CAST(event.metadata AS TEXT) AS metadata,
+    event.recorded_at
+FROM a_part AS event
+WHERE event.position > %(after_position)b::BIGINT
+ORDER BY event.position
+LIMIT %(page_size)b::BIGINT;
+
+-- parts.page_of_part_by_stream('a_part')
+SELECT
+    event.position,
+    event.stream_id,
+    event.version,
+    event.event_id,
+    event.event_type,
+    event.schema_version,
+    event.codec,
+    event.data,
+    CAST(event.metadata AS TEXT) AS metadata,
+    event.recorded_at
+FROM a_part AS event
+WHERE (event.stream_id, event.version) > (%(after_stream_id)b::TEXT, %(after_version)b::BIGINT)
+ORDER BY event.stream_id, event.version
+LIMIT %(page_size)b::BIGINT;
 
 -- postgresql.append.append(Expectation.NEW)
 WITH
@@ -1797,7 +1881,7 @@ SELECT
     ) AS version,
     CAST(NULL AS UUID) AS event_id,
     CAST(NULL AS TEXT) AS event_type,
-    CAST(NULL AS INTEGER) AS schema_version,
+    (SELECT CAST(count(*) AS INTEGER) AS number FROM matched) AS schema_version,
     CAST(NULL AS SMALLINT) AS codec,
     CAST(NULL AS BYTEA) AS data,
     CAST(NULL AS TEXT) AS metadata,
@@ -2566,6 +2650,7 @@ SELECT
         FROM es_events AS settled
         WHERE settled.position = %(settled_position)b::BIGINT
     ) AS settled_id,
+    CAST(NULL AS TEXT) AS detached,
     figures.*
 FROM (
     SELECT count(*) AS number
@@ -2588,6 +2673,7 @@ SELECT
         FROM es_events AS settled
         WHERE settled.position = %(settled_position)b::BIGINT
     ) AS settled_id,
+    CAST(NULL AS TEXT) AS detached,
     figures.*
 FROM (
     SELECT count(*) AS number
@@ -2612,6 +2698,7 @@ SELECT
         FROM es_events AS settled
         WHERE settled.position = %(settled_position)b::BIGINT
     ) AS settled_id,
+    CAST(NULL AS TEXT) AS detached,
     figures.*
 FROM (
     SELECT count(*) AS number
@@ -2643,6 +2730,7 @@ SELECT
         FROM es_events AS settled
         WHERE settled.position = %(settled_position)b::BIGINT
     ) AS settled_id,
+    CAST(NULL AS TEXT) AS detached,
     figures.*
 FROM (
     SELECT count(*) AS number
@@ -2676,6 +2764,7 @@ SELECT
         FROM es_events AS settled
         WHERE settled.position = %(settled_position)b::BIGINT
     ) AS settled_id,
+    CAST(NULL AS TEXT) AS detached,
     figures.*
 FROM (
     SELECT count(*) AS number
@@ -2708,6 +2797,7 @@ SELECT
         FROM es_events AS settled
         WHERE settled.position = %(settled_position)b::BIGINT
     ) AS settled_id,
+    CAST(NULL AS TEXT) AS detached,
     figures.*
 FROM (
     SELECT count(*) AS number
@@ -2742,6 +2832,7 @@ SELECT
         FROM es_events AS settled
         WHERE settled.position = %(settled_position)b::BIGINT
     ) AS settled_id,
+    CAST(NULL AS TEXT) AS detached,
     figures.*
 FROM (
     SELECT count(*) AS number
@@ -2775,6 +2866,7 @@ SELECT
         FROM es_events AS settled
         WHERE settled.position = %(settled_position)b::BIGINT
     ) AS settled_id,
+    CAST(NULL AS TEXT) AS detached,
     figures.*
 FROM (
     SELECT count(*) AS number
@@ -2810,6 +2902,7 @@ SELECT
         FROM es_events AS settled
         WHERE settled.position = %(settled_position)b::BIGINT
     ) AS settled_id,
+    CAST(NULL AS TEXT) AS detached,
     figures.*
 FROM (
     SELECT count(*) AS number
@@ -2845,6 +2938,7 @@ SELECT
         FROM es_events AS settled
         WHERE settled.position = %(settled_position)b::BIGINT
     ) AS settled_id,
+    CAST(NULL AS TEXT) AS detached,
     figures.*
 FROM (
     SELECT count(*) AS number
@@ -2886,6 +2980,7 @@ SELECT
         FROM es_events AS settled
         WHERE settled.position = %(settled_position)b::BIGINT
     ) AS settled_id,
+    CAST(NULL AS TEXT) AS detached,
     figures.*
 FROM (
     SELECT min(candidate.position + 0) AS first, max(candidate.position + 0) AS last
@@ -6459,25 +6554,6 @@ SELECT max(es_events.version) AS version
 FROM es_events
 WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C";
 
--- reading.read_backwards
-SELECT
-    es_events.position,
-    es_events.stream_id,
-    es_events.version,
-    es_events.event_id,
-    es_events.event_type,
-    es_events.schema_version,
-    es_events.codec,
-    es_events.data,
-    CAST(es_events.metadata AS TEXT) AS metadata,
-    es_events.recorded_at
-FROM es_events
-WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
-    AND es_events.version > %(after_version)b::BIGINT
-    AND es_events.version <= %(up_to_version)b::BIGINT
-ORDER BY es_events.version DESC
-LIMIT %(page_size)b::BIGINT;
-
 -- reading.read_forwards
 SELECT
     es_events.position,
@@ -6497,45 +6573,191 @@ WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
 ORDER BY es_events.version
 LIMIT %(page_size)b::BIGINT;
 
--- reading.read_of_types(2, backwards=False)
+-- reading.read_page_backwards
+-- with name_of_es_events = 'es_events'
 SELECT
-    es_events.position,
-    es_events.stream_id,
-    es_events.version,
-    es_events.event_id,
-    es_events.event_type,
-    es_events.schema_version,
-    es_events.codec,
-    es_events.data,
-    CAST(es_events.metadata AS TEXT) AS metadata,
-    es_events.recorded_at
-FROM es_events
-WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
-    AND es_events.version > %(after_version)b::BIGINT
-    AND es_events.version <= %(up_to_version)b::BIGINT
-    AND es_events.event_type IN (%(event_type_0)b::TEXT, %(event_type_1)b::TEXT)
-ORDER BY es_events.version
-LIMIT %(page_size)b::BIGINT;
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
+        AND es_events.version > %(after_version)b::BIGINT
+        AND es_events.version <= %(up_to_version)b::BIGINT
+    ORDER BY es_events.version DESC
+    LIMIT %(page_size)b::BIGINT
+) AS page
+UNION ALL
+SELECT
+    0 AS position,
+    NULL AS stream_id,
+    0 AS version,
+    NULL AS event_id,
+    NULL AS event_type,
+    NULL AS schema_version,
+    NULL AS codec,
+    NULL AS data,
+    NULL AS metadata,
+    NULL AS recorded_at
+WHERE to_regclass(%(name_of_es_events)b::TEXT) != CAST(%(table)b::BIGINT AS OID) AND pg_backend_pid() > 0;
 
--- reading.read_of_types(2, backwards=True)
+-- reading.read_page_forwards
+-- with name_of_es_events = 'es_events'
 SELECT
-    es_events.position,
-    es_events.stream_id,
-    es_events.version,
-    es_events.event_id,
-    es_events.event_type,
-    es_events.schema_version,
-    es_events.codec,
-    es_events.data,
-    CAST(es_events.metadata AS TEXT) AS metadata,
-    es_events.recorded_at
-FROM es_events
-WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
-    AND es_events.version > %(after_version)b::BIGINT
-    AND es_events.version <= %(up_to_version)b::BIGINT
-    AND es_events.event_type IN (%(event_type_0)b::TEXT, %(event_type_1)b::TEXT)
-ORDER BY es_events.version DESC
-LIMIT %(page_size)b::BIGINT;
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
+        AND es_events.version > %(after_version)b::BIGINT
+        AND es_events.version <= %(up_to_version)b::BIGINT
+    ORDER BY es_events.version
+    LIMIT %(page_size)b::BIGINT
+) AS page
+UNION ALL
+SELECT
+    0 AS position,
+    NULL AS stream_id,
+    0 AS version,
+    NULL AS event_id,
+    NULL AS event_type,
+    NULL AS schema_version,
+    NULL AS codec,
+    NULL AS data,
+    NULL AS metadata,
+    NULL AS recorded_at
+WHERE to_regclass(%(name_of_es_events)b::TEXT) != CAST(%(table)b::BIGINT AS OID) AND pg_backend_pid() > 0;
+
+-- reading.read_page_of_types(2, backwards=False)
+-- with name_of_es_events = 'es_events'
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
+        AND es_events.version > %(after_version)b::BIGINT
+        AND es_events.version <= %(up_to_version)b::BIGINT
+        AND es_events.event_type IN (%(event_type_0)b::TEXT, %(event_type_1)b::TEXT)
+    ORDER BY es_events.version
+    LIMIT %(page_size)b::BIGINT
+) AS page
+UNION ALL
+SELECT
+    0 AS position,
+    NULL AS stream_id,
+    0 AS version,
+    NULL AS event_id,
+    NULL AS event_type,
+    NULL AS schema_version,
+    NULL AS codec,
+    NULL AS data,
+    NULL AS metadata,
+    NULL AS recorded_at
+WHERE to_regclass(%(name_of_es_events)b::TEXT) != CAST(%(table)b::BIGINT AS OID) AND pg_backend_pid() > 0;
+
+-- reading.read_page_of_types(2, backwards=True)
+-- with name_of_es_events = 'es_events'
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
+        AND es_events.version > %(after_version)b::BIGINT
+        AND es_events.version <= %(up_to_version)b::BIGINT
+        AND es_events.event_type IN (%(event_type_0)b::TEXT, %(event_type_1)b::TEXT)
+    ORDER BY es_events.version DESC
+    LIMIT %(page_size)b::BIGINT
+) AS page
+UNION ALL
+SELECT
+    0 AS position,
+    NULL AS stream_id,
+    0 AS version,
+    NULL AS event_id,
+    NULL AS event_type,
+    NULL AS schema_version,
+    NULL AS codec,
+    NULL AS data,
+    NULL AS metadata,
+    NULL AS recorded_at
+WHERE to_regclass(%(name_of_es_events)b::TEXT) != CAST(%(table)b::BIGINT AS OID) AND pg_backend_pid() > 0;
 
 -- reading.stream_version
 SELECT es_streams.version
@@ -6561,6 +6783,7 @@ RETURNING es_events.position;
 DELETE FROM es_streams
 WHERE es_streams.stream_id = %(stream_id)b::TEXT
     AND NOT (EXISTS (SELECT 1 FROM es_events WHERE es_events.stream_id = es_streams.stream_id))
+    AND NOT 1 = 0
 RETURNING es_streams.version;
 
 -- repairs.delete_snapshot_at_version
@@ -6593,7 +6816,10 @@ SELECT
     max(es_events.version) AS version,
     min(es_events.recorded_at) AS created_at,
     max(es_events.recorded_at) AS updated_at,
-    min(es_events.position) - 1 AS after_position
+    CASE
+        WHEN (min(es_events.version) = 1) THEN min(es_events.position) - 1
+        ELSE 0
+        END AS after_position
 FROM es_events
 WHERE es_events.stream_id = %(stream_id)b::TEXT
 GROUP BY es_events.stream_id
@@ -6602,7 +6828,11 @@ DO UPDATE SET
     version = excluded.version,
     created_at = excluded.created_at,
     updated_at = excluded.updated_at,
-    after_position = excluded.after_position
+    after_position =
+        CASE
+        WHEN (excluded.after_position > es_streams.after_position) THEN es_streams.after_position
+        ELSE excluded.after_position
+        END
 WHERE es_streams.version != excluded.version OR es_streams.after_position > excluded.after_position
 RETURNING es_streams.version;
 
@@ -6969,7 +7199,8 @@ SELECT
     coalesce(summary.out_of_bounds, 0) AS out_of_bounds,
     CASE
         WHEN (es_streams.after_position >= summary.first_position) THEN summary.first_position
-        END AS hidden
+        END AS hidden,
+    CASE WHEN 1 = 0 THEN 1 ELSE 0 END AS is_detached
 FROM es_streams
 LEFT OUTER JOIN (
     SELECT
@@ -7025,7 +7256,8 @@ SELECT
     coalesce(summary.out_of_bounds, 0) AS out_of_bounds,
     CASE
         WHEN (es_streams.after_position >= summary.first_position) THEN summary.first_position
-        END AS hidden
+        END AS hidden,
+    CASE WHEN 1 = 0 THEN 1 ELSE 0 END AS is_detached
 FROM es_streams
 LEFT OUTER JOIN (
     SELECT
@@ -7170,6 +7402,84 @@ RELEASE SAVEPOINT eventstore;
 
 -- core/execution.py: JoinedTransaction.transaction
 ROLLBACK TO SAVEPOINT eventstore;
+
+-- detaching/detach.py
+SELECT name, position
+FROM {checkpoints}
+WHERE position < :last_position
+ORDER BY name
+LIMIT :at_most;
+
+-- detaching/detach.py
+SELECT projection, position
+FROM {dead_letters}
+WHERE status = 'pending' AND position BETWEEN :first_position AND :last_position
+ORDER BY position, projection
+LIMIT :at_most;
+
+-- detaching/detach.py
+SELECT DISTINCT event.stream_id
+FROM {part} AS event
+JOIN {streams} AS head ON head.stream_id = event.stream_id
+WHERE head.deleted_version IS NULL AND head.archived_version IS NULL
+LIMIT :at_most;
+
+-- detaching/detach.py
+INSERT INTO {detached_parts} (first_position, last_position, events, name, location, sha256)
+VALUES (:first_position, :last_position, :events, :name, :location, :sha256);
+
+-- detaching/detach.py
+UPDATE {schema_table} SET breaking_version = :version WHERE breaking_version < :version;
+
+-- detaching/detach.py
+SELECT held.virtualtransaction, held.pid
+FROM pg_locks AS held
+JOIN pg_stat_activity AS session ON session.pid = held.pid
+WHERE held.locktype = 'virtualxid'
+    AND held.mode = 'ExclusiveLock'
+    AND held.granted
+    AND held.pid <> pg_backend_pid()
+    AND session.datid = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND session.usesysid IS NOT NULL
+    AND session.usesysid <> 0;
+
+-- detaching/detach.py
+SELECT 1 FROM pg_partitioned_table WHERE partrelid = to_regclass(:events) AND partdefid <> 0;
+
+-- detaching/detach.py: _Detach._detach.attempt
+ALTER TABLE {…} DETACH PARTITION {…} {…};
+
+-- detaching/detach.py: _Detach._execute
+SELECT set_config('lock_timeout', :value, false);
+
+-- detaching/detach.py: _Detach._list
+SET LOCAL synchronous_commit = on;
+
+-- detaching/detach.py: _Detach.drop.attempt
+DROP TABLE {…};
+
+-- detaching/partition.py
+SELECT
+    leaf.relname,
+    CAST((regexp_match(pg_get_expr(leaf.relpartbound, leaf.oid), 'FROM .''?(\d+)'))[1] AS bigint) AS first_position,
+    CAST((regexp_match(pg_get_expr(leaf.relpartbound, leaf.oid), 'TO .''?(\d+)'))[1] AS bigint) AS end_position,
+    inherits.inhdetachpending
+FROM pg_inherits AS inherits
+JOIN pg_class AS leaf ON leaf.oid = inherits.inhrelid
+WHERE inherits.inhparent = to_regclass(:events)
+ORDER BY 3, 1;
+
+-- detaching/partition.py
+SELECT
+    part.name,
+    part.first_position,
+    part.last_position,
+    part.events,
+    part.location,
+    part.sha256,
+    to_regclass(:schema || quote_ident(part.name)) IS NOT NULL
+FROM {detached_parts} AS part
+ORDER BY part.first_position;
 
 -- tables/after_position.py: start_streams_at_newest_position
 ALTER TABLE {…} ALTER COLUMN after_position SET DEFAULT {…};
@@ -7380,7 +7690,19 @@ JOIN LATERAL (
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
+    (
+        SELECT CAST(
+            jsonb_build_array(
+                part.first_position, part.last_position, part.name, part.location, part.sha256
+            ) AS TEXT
+        ) AS part
+        FROM es_detached_parts AS part
+        WHERE part.events > 0
+            AND part.last_position > %(after_position)b::BIGINT
+            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
+        ORDER BY part.last_position
+        LIMIT 1
+    ) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
@@ -7452,7 +7774,19 @@ ORDER BY position;
 -- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
+    (
+        SELECT CAST(
+            jsonb_build_array(
+                part.first_position, part.last_position, part.name, part.location, part.sha256
+            ) AS TEXT
+        ) AS part
+        FROM es_detached_parts AS part
+        WHERE part.events > 0
+            AND part.last_position > %(after_position)b::BIGINT
+            AND part.first_position + 0 <= %(up_to_position)b::BIGINT
+        ORDER BY part.last_position
+        LIMIT 1
+    ) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id

@@ -127,6 +127,21 @@ UPDATE es_streams SET archived_version=es_streams.version WHERE es_streams.strea
 -- deletion.mark_deleted
 UPDATE es_streams SET deleted_version=es_streams.version WHERE es_streams.stream_id = :stream_id;
 
+-- detached.detached_parts
+SELECT CAST(NULL AS TEXT) AS part, 0 AS events WHERE 1 = 0;
+
+-- detached.part_after
+SELECT CAST(NULL AS TEXT) AS part WHERE 1 = 0;
+
+-- detached.part_at
+SELECT CAST(NULL AS TEXT) AS part WHERE 1 = 0;
+
+-- detached.part_of_stream
+SELECT CAST(NULL AS TEXT) AS part WHERE 1 = 0;
+
+-- detached.part_of_tags
+SELECT CAST(NULL AS TEXT) AS part WHERE 1 = 0;
+
 -- event_types.event_type_spans
 WITH RECURSIVE present(event_type) AS (
     SELECT min(es_events.event_type) AS event_type
@@ -548,6 +563,47 @@ FROM (
     LIMIT 1
 ) AS last;
 
+-- parts.ends_of_part('a_part')
+SELECT
+    count(*) AS events,
+    min(event.position) AS first_position,
+    max(event.position) AS last_position
+FROM a_part AS event;
+
+-- parts.page_of_part('a_part')
+SELECT
+    event.position,
+    event.stream_id,
+    event.version,
+    event.event_id,
+    event.event_type,
+    event.schema_version,
+    event.codec,
+    event.data,
+    CAST(event.metadata AS TEXT) AS metadata,
+    event.recorded_at
+FROM a_part AS event
+WHERE event.position > :after_position
+ORDER BY event.position
+LIMIT :page_size;
+
+-- parts.page_of_part_by_stream('a_part')
+SELECT
+    event.position,
+    event.stream_id,
+    event.version,
+    event.event_id,
+    event.event_type,
+    event.schema_version,
+    event.codec,
+    event.data,
+    CAST(event.metadata AS TEXT) AS metadata,
+    event.recorded_at
+FROM a_part AS event
+WHERE (event.stream_id, event.version) > (:after_stream_id, :after_version)
+ORDER BY event.stream_id, event.version
+LIMIT :page_size;
+
 -- projections.add_dead_letter
 INSERT INTO es_dead_letters (
     position, version, event_id, stream_id, event_type, projection, attempts, error, status
@@ -869,25 +925,6 @@ WHERE es_checkpoints.name = :name;
 -- reading.newest_stored_version
 SELECT max(es_events.version) AS version FROM es_events WHERE es_events.stream_id = :stream_id;
 
--- reading.read_backwards
-SELECT
-    es_events.position,
-    es_events.stream_id,
-    es_events.version,
-    es_events.event_id,
-    es_events.event_type,
-    es_events.schema_version,
-    es_events.codec,
-    es_events.data,
-    CAST(es_events.metadata AS TEXT) AS metadata,
-    es_events.recorded_at
-FROM es_events
-WHERE es_events.stream_id = :stream_id
-    AND es_events.version > :after_version
-    AND es_events.version <= :up_to_version
-ORDER BY es_events.version DESC
-LIMIT :page_size;
-
 -- reading.read_forwards
 SELECT
     es_events.position,
@@ -907,7 +944,45 @@ WHERE es_events.stream_id = :stream_id
 ORDER BY es_events.version
 LIMIT :page_size;
 
--- reading.read_of_types(2, backwards=False)
+-- reading.read_page_backwards
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.schema_version,
+    es_events.codec,
+    es_events.data,
+    CAST(es_events.metadata AS TEXT) AS metadata,
+    es_events.recorded_at
+FROM es_events
+WHERE es_events.stream_id = :stream_id
+    AND es_events.version > :after_version
+    AND es_events.version <= :up_to_version
+ORDER BY es_events.version DESC
+LIMIT :page_size;
+
+-- reading.read_page_forwards
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.schema_version,
+    es_events.codec,
+    es_events.data,
+    CAST(es_events.metadata AS TEXT) AS metadata,
+    es_events.recorded_at
+FROM es_events
+WHERE es_events.stream_id = :stream_id
+    AND es_events.version > :after_version
+    AND es_events.version <= :up_to_version
+ORDER BY es_events.version
+LIMIT :page_size;
+
+-- reading.read_page_of_types(2, backwards=False)
 SELECT
     es_events.position,
     es_events.stream_id,
@@ -927,7 +1002,7 @@ WHERE es_events.stream_id = :stream_id
 ORDER BY es_events.version
 LIMIT :page_size;
 
--- reading.read_of_types(2, backwards=True)
+-- reading.read_page_of_types(2, backwards=True)
 SELECT
     es_events.position,
     es_events.stream_id,
@@ -969,6 +1044,7 @@ RETURNING position;
 DELETE FROM es_streams
 WHERE es_streams.stream_id = :stream_id
     AND NOT (EXISTS (SELECT 1 FROM es_events WHERE es_events.stream_id = es_streams.stream_id))
+    AND NOT 1 = 0
 RETURNING version;
 
 -- repairs.delete_snapshot_at_version
@@ -1001,7 +1077,10 @@ SELECT
     max(es_events.version) AS version,
     min(es_events.recorded_at) AS created_at,
     max(es_events.recorded_at) AS updated_at,
-    min(es_events.position) - 1 AS after_position
+    CASE
+        WHEN (min(es_events.version) = 1) THEN min(es_events.position) - 1
+        ELSE 0
+        END AS after_position
 FROM es_events
 WHERE es_events.stream_id = :stream_id
 GROUP BY es_events.stream_id
@@ -1010,7 +1089,11 @@ DO UPDATE SET
     version = excluded.version,
     created_at = excluded.created_at,
     updated_at = excluded.updated_at,
-    after_position = excluded.after_position
+    after_position =
+        CASE
+        WHEN (excluded.after_position > es_streams.after_position) THEN es_streams.after_position
+        ELSE excluded.after_position
+        END
 WHERE es_streams.version != excluded.version OR es_streams.after_position > excluded.after_position
 RETURNING version;
 
@@ -4026,7 +4109,8 @@ SELECT
     coalesce(summary.out_of_bounds, 0) AS out_of_bounds,
     CASE
         WHEN (es_streams.after_position >= summary.first_position) THEN summary.first_position
-        END AS hidden
+        END AS hidden,
+    CASE WHEN 1 = 0 THEN 1 ELSE 0 END AS is_detached
 FROM es_streams
 LEFT OUTER JOIN (
     SELECT
@@ -4082,7 +4166,8 @@ SELECT
     coalesce(summary.out_of_bounds, 0) AS out_of_bounds,
     CASE
         WHEN (es_streams.after_position >= summary.first_position) THEN summary.first_position
-        END AS hidden
+        END AS hidden,
+    CASE WHEN 1 = 0 THEN 1 ELSE 0 END AS is_detached
 FROM es_streams
 LEFT OUTER JOIN (
     SELECT
@@ -4242,6 +4327,84 @@ RELEASE SAVEPOINT eventstore;
 
 -- core/execution.py: JoinedTransaction.transaction
 ROLLBACK TO SAVEPOINT eventstore;
+
+-- detaching/detach.py
+SELECT name, position
+FROM {checkpoints}
+WHERE position < :last_position
+ORDER BY name
+LIMIT :at_most;
+
+-- detaching/detach.py
+SELECT projection, position
+FROM {dead_letters}
+WHERE status = 'pending' AND position BETWEEN :first_position AND :last_position
+ORDER BY position, projection
+LIMIT :at_most;
+
+-- detaching/detach.py
+SELECT DISTINCT event.stream_id
+FROM {part} AS event
+JOIN {streams} AS head ON head.stream_id = event.stream_id
+WHERE head.deleted_version IS NULL AND head.archived_version IS NULL
+LIMIT :at_most;
+
+-- detaching/detach.py
+INSERT INTO {detached_parts} (first_position, last_position, events, name, location, sha256)
+VALUES (:first_position, :last_position, :events, :name, :location, :sha256);
+
+-- detaching/detach.py
+UPDATE {schema_table} SET breaking_version = :version WHERE breaking_version < :version;
+
+-- detaching/detach.py
+SELECT held.virtualtransaction, held.pid
+FROM pg_locks AS held
+JOIN pg_stat_activity AS session ON session.pid = held.pid
+WHERE held.locktype = 'virtualxid'
+    AND held.mode = 'ExclusiveLock'
+    AND held.granted
+    AND held.pid <> pg_backend_pid()
+    AND session.datid = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND session.usesysid IS NOT NULL
+    AND session.usesysid <> 0;
+
+-- detaching/detach.py
+SELECT 1 FROM pg_partitioned_table WHERE partrelid = to_regclass(:events) AND partdefid <> 0;
+
+-- detaching/detach.py: _Detach._detach.attempt
+ALTER TABLE {…} DETACH PARTITION {…} {…};
+
+-- detaching/detach.py: _Detach._execute
+SELECT set_config('lock_timeout', :value, false);
+
+-- detaching/detach.py: _Detach._list
+SET LOCAL synchronous_commit = on;
+
+-- detaching/detach.py: _Detach.drop.attempt
+DROP TABLE {…};
+
+-- detaching/partition.py
+SELECT
+    leaf.relname,
+    CAST((regexp_match(pg_get_expr(leaf.relpartbound, leaf.oid), 'FROM .''?(\d+)'))[1] AS bigint) AS first_position,
+    CAST((regexp_match(pg_get_expr(leaf.relpartbound, leaf.oid), 'TO .''?(\d+)'))[1] AS bigint) AS end_position,
+    inherits.inhdetachpending
+FROM pg_inherits AS inherits
+JOIN pg_class AS leaf ON leaf.oid = inherits.inhrelid
+WHERE inherits.inhparent = to_regclass(:events)
+ORDER BY 3, 1;
+
+-- detaching/partition.py
+SELECT
+    part.name,
+    part.first_position,
+    part.last_position,
+    part.events,
+    part.location,
+    part.sha256,
+    to_regclass(:schema || quote_ident(part.name)) IS NOT NULL
+FROM {detached_parts} AS part
+ORDER BY part.first_position;
 
 -- tables/after_position.py: start_streams_at_newest_position
 ALTER TABLE {…} ALTER COLUMN after_position SET DEFAULT {…};
