@@ -59,6 +59,7 @@ EventStoreError
 │   ├── ProjectionFailed            a handler could not deal with an event
 │   ├── ProjectionRunning           a worker is at work
 │   ├── ProjectionBehind (TimeoutError)
+│   ├── WorkerStillRunning (TimeoutError)  a handler did not return after the worker was stopped
 │   └── UnknownProjection
 ├── TransferError                   an export or an import that can't go on
 │   ├── DamagedExport               a file that can't be read
@@ -1338,6 +1339,23 @@ class ProjectionBehind(ProjectionError, TimeoutError):
         super().__init__(
             f"projection {projection!r} is at position {position}, and has not reached {wanted} in "
             f"{waited_seconds:g} seconds; {advice}"
+        )
+
+
+class WorkerStillRunning(ProjectionError, TimeoutError):
+    """A worker in the background has not stopped in time, because a handler did not return.
+
+    Attributes:
+        described: The worker, with its projection.
+        waited_seconds: How long the caller has waited.
+    """
+
+    def __init__(self, described: str, waited_seconds: float) -> None:
+        self.described = described
+        self.waited_seconds = waited_seconds
+        super().__init__(
+            f"{described} has not stopped in {waited_seconds:g} seconds: a handler has not returned; its thread ends "
+            "with the program, and its batch is rolled back then; give what the handler calls a timeout"
         )
 
 

@@ -94,6 +94,7 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
             attempts=3,
         ),
         errors.ProjectionRunning("orders", "host:1"),
+        errors.WorkerStillRunning("the worker of 'orders'", 30.0),
         errors.ProjectionBehind("orders", 5, 7, waited_seconds=2.5, failure="ValueError"),
         errors.UnknownProjection("orders"),
         errors.UnsupportedDatabase("mysql+pymysql"),

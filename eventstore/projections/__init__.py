@@ -1,7 +1,8 @@
 """Projections: read models, and whatever else is computed from events. Each event takes effect exactly once.
 
-A `Projection` defines what to do with which events, a `Worker` runs it, `TenantWorkers` run those of many tenants, and
-`ProjectionAdmin` manages it. `inline` runs handlers in the transactions of appends.
+A `Projection` defines what to do with which events, a `Worker` runs it, `Workers` run several in one process,
+`TenantWorkers` those of many tenants, and `ProjectionAdmin` manages it. `inline` runs handlers in the transactions of
+appends.
 """
 
 from eventstore.projections.administration import ProjectionAdmin, ProjectionStatus
@@ -11,6 +12,7 @@ from eventstore.projections.definition import OnFailure, Projection
 from eventstore.projections.inline import inline
 from eventstore.projections.tenants import TenantWorkers
 from eventstore.projections.worker import CatchUpProgress, Worker
+from eventstore.projections.workers import Workers
 
 __all__ = [
     "Batch",
@@ -25,5 +27,6 @@ __all__ = [
     "ProjectionStatus",
     "TenantWorkers",
     "Worker",
+    "Workers",
     "inline",
 ]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection
 
@@ -14,7 +14,6 @@ from eventstore.common.backoff import Backoff
 from eventstore.common.validation import check_number, check_projection_name, check_seconds
 from eventstore.core.schema_version import REQUIRED_BY_PROJECTIONS, SchemaGate
 from eventstore.errors import InvalidInput, ProjectionBehind, ProjectionRunning, UnknownProjection
-from eventstore.events import AppendResult
 from eventstore.projections.dead_letters import DeadLetters
 from eventstore.statements.projections import (
     count_dead_letters,
@@ -90,6 +89,31 @@ class ProjectionStatus:
         return "running" if self.retrying is None else "retrying"
 
 
+class HasPosition(Protocol):
+    """What has the position of an event: the result of an append or of a command, an event, or a token."""
+
+    @property
+    def position(self) -> int:
+        """The position; 0 if there is no event."""
+        ...
+
+
+def _position_of(result_or_position: HasPosition | int) -> int:
+    """Return the position of what a caller has.
+
+    Raises:
+        InvalidInput: It has none.
+    """
+    position = getattr(result_or_position, "position", result_or_position)
+    if isinstance(position, bool) or not isinstance(position, int):
+        msg = (
+            "result_or_position must be the result of an append, of a repository or of a decision, an event, a "
+            f"PositionToken or an integer, not {type(result_or_position).__name__}"
+        )
+        raise InvalidInput(msg)
+    return check_number("result_or_position", position)
+
+
 class ProjectionAdmin:
     """Manages the projections of one store, by name.
 
@@ -161,14 +185,15 @@ class ProjectionAdmin:
             raise UnknownProjection(name)
         return int(rows[0][0])
 
-    def wait_for(self, name: str, result_or_position: AppendResult | int, *, timeout_seconds: float = 10.0) -> int:
+    def wait_for(self, name: str, result_or_position: HasPosition | int, *, timeout_seconds: float = 10.0) -> int:
         """Wait until a projection has handled an append, and everything before it.
 
         It also waits for a projection that was never run. An event that has become a dead letter counts as handled.
 
         Args:
             name: The projection.
-            result_or_position: The result of the append, or a position.
+            result_or_position: The result of an append, of a repository or of a decision, an event, a token, or a
+                position. If a command had nothing to append, there is nothing to wait for.
             timeout_seconds: How long to wait.
 
         Returns:
@@ -180,8 +205,7 @@ class ProjectionAdmin:
         """
         check_projection_name(name)
         check_seconds("timeout_seconds", timeout_seconds)
-        target = result_or_position.position if isinstance(result_or_position, AppendResult) else result_or_position
-        target = check_number("result_or_position", target)
+        target = _position_of(result_or_position)
         start, backoff = time.monotonic(), Backoff(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         while True:
             with self._run() as run:

@@ -2,21 +2,24 @@
 
 from collections.abc import Callable
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from eventstore.common.validation import check_event_type, check_number, check_projection_name, check_seconds
-from eventstore.errors import InvalidInput, UnregisteredEventType
+from eventstore.errors import InvalidInput
 from eventstore.event_types import EventTypes
 from eventstore.events import RecordedEvent
 from eventstore.filters import EventFilter, combine
+from eventstore.projections.handlers import Handler, Handlers
 
-MAX_NAME_LENGTH = 255
-
-Handler = Callable[[RecordedEvent, Any], object]
-"""A function that is called with an event, and with the connection of its batch or the projection's session on it."""
+Data = TypeVar("Data")
+Data2 = TypeVar("Data2")
+Data3 = TypeVar("Data3")
+Target = TypeVar("Target")
+Returned = TypeVar("Returned")
+AnyHandler = TypeVar("AnyHandler", bound=Handler)
 
 MakeSession = Callable[[Connection], Session]
 
@@ -86,54 +89,71 @@ class Projection:
             msg = f"session must be a function of a connection, or None, not {type(session).__name__}"
             raise InvalidInput(msg)
         self.session = session
-        self._handlers: dict[str, Handler] = {}
-        self._handlers_of_classes: dict[type, Handler] = {}
-        self._handle_others: Handler | None = None
+        self._handlers = Handlers(f"projection {self.name!r}")
+        self.handler_of: Callable[[RecordedEvent], Handler | None] = self._handlers.find
 
-    def on(self, *event_types: str | type) -> Callable[[Handler], Handler]:
+    @overload
+    def on(  # type: ignore[overload-overlap]  # a class is callable, too, but it is not taken for a handler
+        self, event_type: type[Data], /
+    ) -> Callable[
+        [Callable[[RecordedEvent[Data], Target], Returned]], Callable[[RecordedEvent[Data], Target], Returned]
+    ]: ...
+    @overload
+    def on(
+        self, event_type: type[Data], other: type[Data2], /
+    ) -> Callable[
+        [Callable[[RecordedEvent[Data | Data2], Target], Returned]],
+        Callable[[RecordedEvent[Data | Data2], Target], Returned],
+    ]: ...
+    @overload
+    def on(
+        self, event_type: type[Data], other: type[Data2], third: type[Data3], /
+    ) -> Callable[
+        [Callable[[RecordedEvent[Data | Data2 | Data3], Target], Returned]],
+        Callable[[RecordedEvent[Data | Data2 | Data3], Target], Returned],
+    ]: ...
+    @overload
+    def on(
+        self, first: type, second: type, third: type, fourth: type, /, *more: type
+    ) -> Callable[[AnyHandler], AnyHandler]: ...
+    @overload
+    def on(self, handler: AnyHandler, /) -> AnyHandler: ...
+    @overload
+    def on(self, *event_types: str) -> Callable[[AnyHandler], AnyHandler]: ...
+    def on(self, *event_types: Any) -> Any:
         """Make the decorated function the handler of events of these types, or, without types, of all other events.
+
+        `@projection.on` without parentheses is the same as `@projection.on()`.
+
+        For type checkers, the handler of up to three classes takes an event with an object of one of them, such as
+        `RecordedEvent[ItemAdded]`. They do not check handlers by name, and those of more classes.
 
         Args:
             event_types: Names, or classes that are registered with the store's `event_types`. Classes are checked when
                 the projection is run, because only the store knows their names.
 
         Raises:
-            InvalidInput: A name is not valid, or already has a handler, or the parentheses are missing.
+            InvalidInput: A name is not valid, or already has a handler.
+
+        Example:
+            ```python
+            @totals.on(ItemAdded)
+            def add_item(event: RecordedEvent[ItemAdded], connection: Connection) -> None:
+                connection.execute(UPSERT, {"order": event.stream_id, "price": event.data.price})
+            ```
         """
+        if len(event_types) == 1 and callable(event_types[0]) and not isinstance(event_types[0], type):
+            self._handlers.add((), event_types[0])  # without parentheses
+            return event_types[0]
         for event_type in event_types:
-            if callable(event_type) and not isinstance(event_type, type):
-                msg = (
-                    'on() was called with a function, because the parentheses are missing; write `@projection.on("item-'
-                    'added")`, or `@projection.on()` for all event types without a handler'
-                )
-                raise InvalidInput(msg)
             if not isinstance(event_type, type):
                 check_event_type(event_type)
 
-        def register(handler: Handler) -> Handler:
-            if not event_types:
-                if self._handle_others is not None:
-                    msg = f"projection {self.name!r} already has a handler for all other event types"
-                    raise InvalidInput(msg)
-                self._handle_others = handler
-            for event_type in event_types:
-                key = (
-                    event_type if isinstance(event_type, type) else check_event_type(event_type)
-                )  # the value of an enum's member
-                handlers: dict[Any, Handler] = self._handlers_of_classes if isinstance(key, type) else self._handlers
-                if key in handlers:
-                    name = key.__qualname__ if isinstance(key, type) else repr(key)
-                    msg = f"projection {self.name!r} already has a handler for {name}"
-                    raise InvalidInput(msg)
-                handlers[key] = handler
+        def register(handler: AnyHandler) -> AnyHandler:
+            self._handlers.add(event_types, handler)
             return handler
 
         return register
-
-    def handler_of(self, event: RecordedEvent) -> Handler | None:
-        """Return the handler of an event; None if it has none."""
-        by_name = self._handlers.get(event.event_type)
-        return by_name or self._handlers_of_classes.get(type(event.data), self._handle_others)
 
     def check_event_types(self, event_types: EventTypes) -> None:
         """Check that all classes with a handler are registered.
@@ -142,13 +162,7 @@ class Projection:
             UnregisteredEventType: A class is not registered.
             InvalidInput: A class also has a handler by its name.
         """
-        for cls in self._handlers_of_classes:
-            name = event_types.name_of(cls)
-            if name is None:
-                raise UnregisteredEventType(cls.__qualname__)
-            if name in self._handlers:
-                msg = f"projection {self.name!r} has two handlers for {name!r}, one of them for {cls.__qualname__}"
-                raise InvalidInput(msg)
+        self._handlers.check(event_types)
 
     def __repr__(self) -> str:
         return f"<Projection {self.name!r}>"

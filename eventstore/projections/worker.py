@@ -20,6 +20,7 @@ from eventstore.common.validation import MAX_NAME_LENGTH, MAX_VERSION, check_num
 from eventstore.common.waker import Waker
 from eventstore.core.settling import Horizon
 from eventstore.errors import DatabaseBusy, EventStoreError, InvalidInput, LogWentBack
+from eventstore.projections.background import in_background
 from eventstore.projections.batches import Batch, BatchRunner, Outcome
 from eventstore.projections.definition import OnFailure, Projection
 from eventstore.projections.guarding import HandlerFailed, RepeatOneByOne, pause_before_repeat
@@ -199,7 +200,7 @@ class Worker:
                     self._waker.wait(backoff.pause())
         return handled
 
-    def run_forever(self, *, handle_signals: bool = False) -> None:
+    def run_forever(self, *, handle_signals: bool = False, on_batch: Callable[[Batch], object] | None = None) -> None:
         """Handle events as they are appended, until `stop`.
 
         If the database does not answer, the worker retries until it does, with a warning in the log. Only the first
@@ -207,6 +208,7 @@ class Worker:
 
         Args:
             handle_signals: Stop at SIGTERM and SIGINT, after the current batch. In the main thread only.
+            on_batch: Called after each batch, and after each poll that has found nothing.
 
         Raises:
             ProjectionFailed: As for `run_once`.
@@ -233,10 +235,49 @@ class Worker:
                     name = self._projection.name
                     _log.info("projection %r continues", name, extra={"projection": name})
                 trouble, has_worked = "", True
+                if on_batch is not None:
+                    on_batch(batch)
                 if batch.outcome is Outcome.ADVANCED:
                     backoff.reset()
                 else:
                     self._waker.wait(backoff.pause())
+
+    @contextmanager
+    def running(self, *, stop_timeout_seconds: float = 30.0) -> Iterator[Self]:
+        """Run it in the background while a block runs, and stop it at the end, after its current batch.
+
+        Its thread does not keep a program from ending. The projection has begun when the block begins: with
+        `Start.NOW`, all events appended in the block are handled.
+
+        Args:
+            stop_timeout_seconds: How long to wait at the end for the current batch.
+
+        Raises:
+            WorkerStillRunning: A handler did not return in time. Its thread goes on as long as the program.
+            ProjectionFailed: As for `run_once`, at the end of the block. If the block has raised an error itself, that
+                one has a note.
+            EventStoreError: As for `run_once`: the checkpoint can't be read or created; or at the end of the block.
+
+        Example:
+            ```python
+            with Worker(store, totals).running():
+                result = store.append("order-1", events, expected_version=0)
+                projections.wait_for("order-totals", result)
+            ```
+        """
+        self.begin()
+        name = f"the worker of {self._projection.name!r}"
+        with in_background(name, self.run_forever, self.stop, stop_timeout_seconds=stop_timeout_seconds):
+            yield self
+
+    def begin(self) -> None:
+        """Create the checkpoint of the projection if there is none, without handling events.
+
+        Raises:
+            EventStoreError: As for `run_once`.
+            sqlalchemy.exc.SQLAlchemyError: The database does not answer.
+        """
+        self._runner.checkpoint()
 
     def __enter__(self) -> Self:
         return self
