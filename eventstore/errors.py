@@ -46,6 +46,7 @@ EventStoreError
 │   ├── TableLocked
 │   ├── ConstraintViolated
 │   ├── EventsWouldBeLost
+│   ├── LogIsPartitioned
 │   ├── NoSchema
 │   ├── ForeignMigrationHistory
 │   ├── TableTaken                  another table has the name of one of the store's
@@ -795,6 +796,16 @@ class EventsWouldBeLost(MigrationError):
         super().__init__(
             "undoing es_0001 drops es_events, and the events in it would be lost; it was not undone; if you mean to "
             "lose them, drop the tables yourself"
+        )
+
+
+class LogIsPartitioned(MigrationError):
+    """A downgrade to tables that know no partitions, while es_events has some."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "es_events is partitioned, or parts of it were detached, which tables before es_0011 know nothing of; "
+            "nothing was undone; older code works with the newer tables, so leave them as they are"
         )
 
 

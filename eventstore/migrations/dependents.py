@@ -32,7 +32,8 @@ _OF_TABLE: Final = text(f"""
 _OF_COLUMN: Final = text(f"""
 {_DESCRIPTION} FROM pg_attribute a
 JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum
-{_OF} AND a.attrelid = to_regclass(:table) AND a.attname = :column ORDER BY 1
+{_OF} AND a.attrelid = to_regclass(:table) AND a.attname = :column
+    AND (f.adrelid, f.adnum) IS DISTINCT FROM (a.attrelid, a.attnum) ORDER BY 1
 """)
 _OF_FUNCTION: Final = text(f"""
 {_DESCRIPTION} FROM pg_depend d {_OF}

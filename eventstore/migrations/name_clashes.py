@@ -15,6 +15,7 @@ CREATED_BY: Final = {
     "es_checkpoints": 5,
     "es_dead_letters": 5,
     "es_event_tags": 9,
+    "es_detached_parts": 11,
     "es_history_permission": 6,
 }
 """The revision that creates each table."""

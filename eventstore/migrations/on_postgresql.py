@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from eventstore.common.backoff import spread
 from eventstore.errors import (
     ConstraintViolated,
+    LogIsPartitioned,
     MigrationConnectionLost,
     MigrationError,
     MigrationInsideTransaction,
@@ -180,6 +181,47 @@ def drop_column(table: str, name: str, settings: Settings) -> None:
     step, column = f"dropping column {name} of {table}", op.get_context().dialect.identifier_preparer.quote(name)
     with _outside_transaction(step, settings.lock_timeout_seconds) as connection:
         _execute_or_retry(connection, step, table, [f"ALTER TABLE {table} DROP COLUMN IF EXISTS {column}"], settings)
+
+
+def set_default_to_newest_position(table: str, column: str, events: str, settings: Settings) -> None:
+    """See `operations.set_default_to_newest_position`."""
+    step = f"setting the default of {column} of {table}"
+    with _outside_transaction(step, settings.lock_timeout_seconds) as connection:
+        if connection is not None and catalog.is_distributed(connection, table):
+            _report(f"not {step}: Citus would have to read the sequence on a worker")
+            return
+        # the name of the sequence is not ours to choose: es_events_position_seq may be taken
+        body = f"""
+            DECLARE
+                sequence text := pg_get_serial_sequence({literal(events)}, 'position');
+                grantee text;
+            BEGIN
+                EXECUTE 'ALTER TABLE {table.replace("'", "''")} ALTER COLUMN {column} SET DEFAULT '
+                    || 'coalesce(pg_sequence_last_value(' || quote_literal(sequence) || '::regclass), 0)';
+                FOR grantee IN
+                    SELECT DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END
+                    FROM pg_class c CROSS JOIN aclexplode(c.relacl) AS a LEFT JOIN pg_roles r ON r.oid = a.grantee
+                    WHERE c.oid = {literal(table)}::regclass AND a.privilege_type = 'INSERT'
+                        AND a.grantee <> c.relowner AND (a.grantee = 0 OR r.oid IS NOT NULL)
+                LOOP
+                    EXECUTE 'GRANT SELECT ON SEQUENCE ' || sequence || ' TO ' || grantee;
+                END LOOP;
+            END
+        """
+        _execute_or_retry(connection, step, table, [block(body)], settings)
+
+
+def refuse_if_partitioned(events: str, detached_parts: str) -> None:
+    """See `operations.refuse_if_partitioned`."""
+    query = (
+        f"SELECT FROM pg_class WHERE oid = {literal(events)}::regclass AND relkind = 'p' "
+        f"UNION ALL SELECT FROM {detached_parts}"
+    )
+    error = LogIsPartitioned()
+    if op.get_context().as_sql:
+        _execute(_raise_if(query, str(error)))
+    elif op.get_bind().execute(text(f"SELECT 1 FROM ({_escaped(query)}) AS found LIMIT 1")).first():
+        raise error
 
 
 def create_trigger(name: str, table: str, definition: str, *, call: str, body: str, settings: Settings) -> None:

@@ -23,6 +23,7 @@ _DROPPED: Final = {
     "es_0001": ("es_streams", "es_events", "snapshots", "es_schema"),
     "es_0005": ("es_checkpoints", "es_dead_letters"),
     "es_0009": ("es_event_tags",),
+    "es_0011": ("es_detached_parts",),
 }
 """The tables that a downgrade of a revision drops, in the order in which appends and projections lock them."""
 _DROPPED_COLUMNS: Final = {
@@ -30,6 +31,7 @@ _DROPPED_COLUMNS: Final = {
     "es_0007": tuple(
         ("es_checkpoints", name) for name in ("event_version", "event_stream_id", "event_id", "event_position")
     ),
+    "es_0010": (("es_streams", "after_position"),),
 }
 _DROPPED_FUNCTIONS: Final = {"es_0006": ("es_refuse_history_change",)}
 
@@ -215,11 +217,13 @@ def validate_constraints(table: str, *names: str) -> None:
 
 
 def add_column(table: str, column: sa.Column[Any]) -> None:
-    """Add a nullable column without a default as the last one, unless it exists.
+    """Add a column as the last one, unless it exists: nullable without a default, or NOT NULL with a constant one.
 
     The rows are not rewritten. On PostgreSQL it locks the table as `add_constraints` does.
     """
     name, type_ = column.name, column.type.compile(dialect=op.get_context().dialect)
+    if not column.nullable:
+        type_ += f" DEFAULT {column.server_default.arg} NOT NULL"  # type: ignore[union-attr]  # there is one
     if _on_sqlite():
         on_sqlite.add_column(table, name, type_)
     else:
@@ -232,6 +236,20 @@ def drop_column(table: str, name: str) -> None:
         on_sqlite.drop_column(table, name)
     else:
         on_postgresql.drop_column(_name(table), name, _settings())
+
+
+def set_default_to_newest_position(table: str, column: str) -> None:
+    """Let new rows have the position that was drawn last, or 0 (PostgreSQL; does nothing on SQLite).
+
+    All roles that may insert rows get SELECT on the sequence of positions, which the default needs. It locks the table
+    as `add_constraints` does. If Citus has distributed the table, nothing is done.
+
+    Args:
+        table: The name of a table of the event store.
+        column: The name of a column with the default 0.
+    """
+    if not _on_sqlite():
+        on_postgresql.set_default_to_newest_position(_name(table), column, _name("es_events"), _settings())
 
 
 def create_statement_trigger(name: str, table: str, event: str, *, when: str, function: str, body: str) -> None:
@@ -268,6 +286,16 @@ def refuse_to_lose_events() -> None:
         on_postgresql.lock_and_refuse_rows(_name("es_events"), error)
     elif not op.get_context().as_sql and op.get_bind().execute(sa.text("SELECT 1 FROM es_events LIMIT 1")).first():
         raise error
+
+
+def refuse_if_partitioned() -> None:
+    """Refuse to continue if es_events is partitioned, or if parts of it were detached.
+
+    Raises:
+        LogIsPartitioned: It is.
+    """
+    if not _on_sqlite():
+        on_postgresql.refuse_if_partitioned(_name("es_events"), _name("es_detached_parts"))
 
 
 def set_schema_version(version: int) -> None:

@@ -27,7 +27,7 @@ from eventstore.migrations.lock import lock_key
 from eventstore.migrations.refusals import refusals, refuse_encoding
 from eventstore.migrations.session import no_timeouts, set_all
 from eventstore.migrations.settings import Settings, logger
-from eventstore.tables import BREAKING_VERSION, SCHEMA_VERSION, define_tables
+from eventstore.tables import BREAKING_VERSION, SCHEMA_VERSION, after_position, define_tables
 from eventstore.tables.immutability import FUNCTION
 from eventstore.tables.names import ANY_SCHEMA, in_schema, quoted_schema
 
@@ -135,7 +135,7 @@ def _create(connection: Connection, schema: str, *, has_schema: bool, has_citus:
         _execute(connection, sql, schema)
     is_distributed = connection.execute(_DISTRIBUTED, {"schema": schema}).first() is not None
     for sql in _statements():  # Citus takes them one by one, and no triggers on distributed tables
-        if not is_distributed or FUNCTION not in sql:
+        if not is_distributed or not any(part in sql for part in (FUNCTION, after_position.FUNCTION)):
             _execute(connection, sql, schema)
 
 

@@ -141,8 +141,12 @@ class _Remedies:
         return self._definitions.get(Key(self._key.table, kind, name or self._key.name))
 
     def default(self) -> Remedy:
-        change = "DROP DEFAULT" if self._expected is None else f"SET DEFAULT {self._expected}"
+        change = "DROP DEFAULT" if self._expected is None else f"SET DEFAULT {self._with_schema(self._expected)}"
         return self._alter(f"ALTER COLUMN {self._name} {change}")
+
+    def _with_schema(self, default: str) -> str:
+        """Return a default with the schema of the sequence that it may name."""
+        return default.replace("'es_", "'" + self._schema.replace("'", "''") + "es_")
 
     def generated(self) -> Remedy:
         if self._expected is None:
@@ -162,12 +166,19 @@ class _Remedies:
         if self._found is not None:
             return self._alter(f"ALTER COLUMN {self._name} SET GENERATED {self._expected}")
         sequence = self._sequence_name()
+        # the default of another column may depend on the sequence
+        after_position = Key("es_streams", "default", "after_position")
+        set_default = f"ALTER TABLE {self._schema}es_streams ALTER COLUMN after_position SET DEFAULT "
+        forget, remember = "", ""
+        if after_position in self._definitions:
+            forget = f"{set_default}0; "
+            remember = f"; {set_default}{self._with_schema(self._definitions[after_position])}"
         # in one block that locks out appends: readers would miss an event stored at a position before the newest
         statement = block(
-            f"ALTER TABLE {self._table} ALTER COLUMN {self._name} DROP DEFAULT; "
+            f"{forget}ALTER TABLE {self._table} ALTER COLUMN {self._name} DROP DEFAULT; "
             f"DROP SEQUENCE IF EXISTS {sequence}; "
             f"ALTER TABLE {self._table} ALTER COLUMN {self._name} ADD GENERATED {self._expected} AS IDENTITY "
-            f"(SEQUENCE NAME {sequence}); {self._advance_beyond_newest()}"
+            f"(SEQUENCE NAME {sequence}); {self._advance_beyond_newest()}{remember}"
         )
         return Remedy((statement,))
 

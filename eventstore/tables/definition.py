@@ -38,10 +38,11 @@ from sqlalchemy.sql.expression import ColumnElement
 from sqlalchemy.types import JSON
 
 from eventstore.common.validation import check_schema_name
+from eventstore.tables.after_position import start_streams_at_newest_position
 from eventstore.tables.immutability import PERMISSION_TABLE, protect
 from eventstore.tables.names import qualified_name
 
-SCHEMA_VERSION: Final = 9
+SCHEMA_VERSION: Final = 11
 """The version of these tables, written to es_schema by the newest revision."""
 
 BREAKING_VERSION: Final = 1
@@ -52,6 +53,9 @@ STREAMS_CAN_END: Final = 6
 
 EVENTS_HAVE_TAGS: Final = 9
 """The version since which there is a table of the tags of events."""
+
+PARTS_CAN_BE_DETACHED: Final = 11
+"""The version since which es_events can be partitioned: streams have `after_position`, and detached parts are listed."""
 
 CLOSED_CHECKS: Final = ("es_streams_deleted_version_check", "es_streams_archived_version_check")
 """The check constraints that refuse appends to streams that were deleted or archived. Tables from es_0008 on have only
@@ -81,6 +85,7 @@ class Tables:
         checkpoints: The checkpoints: one row for each projection.
         dead_letters: The dead letters of projections.
         tags: The tags of events, by tag and position. Rows of the empty tag have the generations of the table.
+        detached_parts: The parts of the log that were detached: one row for each, with where it was exported to.
         permission: On SQLite, has a row within a transaction that may change history; otherwise None.
     """
 
@@ -92,6 +97,7 @@ class Tables:
     checkpoints: Table
     dead_letters: Table
     tags: Table
+    detached_parts: Table
     permission: Table | None
 
     @property
@@ -184,6 +190,7 @@ def define_tables(*, schema: str | None = None, position_is_key: bool = False, s
         checkpoints=_checkpoints(metadata),
         dead_letters=_dead_letters(metadata),
         tags=_tags(metadata),
+        detached_parts=_detached_parts(metadata),
         permission=_permission(metadata) if position_is_key else None,
     )
 
@@ -205,6 +212,13 @@ def _streams(metadata: MetaData) -> Table:
             comment="Version of the event that says it was deleted, its last; NULL where it was not",
         ),
         Column("archived_version", _BIG, comment="The same, of being archived"),
+        Column(
+            "after_position",
+            _BIG,
+            nullable=False,
+            server_default=text("0"),
+            comment="A position below those of all its events, so that older parts of the log are not searched",
+        ),
         PrimaryKeyConstraint("stream_id", name="es_streams_pkey"),
         CheckConstraint("version >= 0", name="es_streams_version_check"),
         # it keeps a closed stream's head from being advanced, by any code or statement
@@ -273,6 +287,7 @@ def _events(metadata: MetaData, *, position_is_key: bool) -> Table:
         sqlite_autoincrement=True,
     )
     protect(table)
+    start_streams_at_newest_position(table)
     return table
 
 
@@ -399,6 +414,23 @@ def _tags(metadata: MetaData) -> Table:
         _CoveringKey("tag", "position", name="es_event_tags_pkey"),
         comment="The tags of events, which their metadata has, too",
         sqlite_with_rowid=False,
+    )
+
+
+def _detached_parts(metadata: MetaData) -> Table:
+    return Table(
+        "es_detached_parts",
+        metadata,
+        Column("first_position", _BIG, nullable=False, autoincrement=False, comment="The lowest that it can have"),
+        Column("last_position", _BIG, nullable=False, comment="The highest that it can have"),
+        Column("events", _BIG, nullable=False, comment="How many events it had"),
+        Column("detached_at", _TIME, nullable=False, server_default=_Clock(), comment="When it was detached"),
+        Column("name", Text(), nullable=False, comment="The name of the table that was the part"),
+        Column("location", Text(), comment="Where it was exported to; NULL if nowhere"),
+        Column("sha256", Text(), comment="The SHA-256 of the manifest of the export; NULL if there is none"),
+        PrimaryKeyConstraint("first_position", name="es_detached_parts_pkey"),
+        CheckConstraint("first_position <= last_position", name="es_detached_parts_last_position_check"),
+        comment="Parts of es_events that were detached: the events in them are not here any more",
     )
 
 

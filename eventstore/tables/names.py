@@ -39,4 +39,7 @@ def in_schema(sql: str, schema: str, *, has_parameters: bool) -> str:
         has_parameters: Whether the driver looks for parameters in it, so that a percent sign in the name is doubled.
     """
     name = quoted_schema(schema)
-    return sql.replace(ANY_SCHEMA, name.replace("%", "%%") if has_parameters else name)
+    if has_parameters:
+        name = name.replace("%", "%%")
+    in_literal = name.replace("'", "''")
+    return sql.replace(f"'{ANY_SCHEMA}.", f"'{in_literal}.").replace(ANY_SCHEMA, name)

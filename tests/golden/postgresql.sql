@@ -645,3 +645,97 @@ UPDATE es_alembic_version SET version_num='es_0009' WHERE es_alembic_version.ver
 
 COMMIT;
 
+BEGIN;
+
+-- Running upgrade es_0009 -> es_0010
+
+COMMIT;
+
+SET lock_timeout = '1000ms';
+
+SET statement_timeout = '0';
+
+ALTER TABLE es_streams ADD COLUMN IF NOT EXISTS after_position BIGINT DEFAULT 0 NOT NULL;
+
+COMMENT ON COLUMN es_streams.after_position IS 'A position below those of all its events, so that older parts of the log are not searched';
+
+RESET lock_timeout;
+
+RESET statement_timeout;
+
+BEGIN;
+
+COMMIT;
+
+SET lock_timeout = '1000ms';
+
+SET statement_timeout = '0';
+
+DO $$BEGIN 
+            DECLARE
+                sequence text := pg_get_serial_sequence('es_events', 'position');
+                grantee text;
+            BEGIN
+                EXECUTE 'ALTER TABLE es_streams ALTER COLUMN after_position SET DEFAULT '
+                    || 'coalesce(pg_sequence_last_value(' || quote_literal(sequence) || '::regclass), 0)';
+                FOR grantee IN
+                    SELECT DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END
+                    FROM pg_class c CROSS JOIN aclexplode(c.relacl) AS a LEFT JOIN pg_roles r ON r.oid = a.grantee
+                    WHERE c.oid = 'es_streams'::regclass AND a.privilege_type = 'INSERT'
+                        AND a.grantee <> c.relowner AND (a.grantee = 0 OR r.oid IS NOT NULL)
+                LOOP
+                    EXECUTE 'GRANT SELECT ON SEQUENCE ' || sequence || ' TO ' || grantee;
+                END LOOP;
+            END
+        ; END$$;
+
+RESET lock_timeout;
+
+RESET statement_timeout;
+
+BEGIN;
+
+UPDATE es_schema SET version = 10;
+
+UPDATE es_alembic_version SET version_num='es_0010' WHERE es_alembic_version.version_num = 'es_0009';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade es_0010 -> es_0011
+
+CREATE TABLE es_detached_parts (
+    first_position BIGINT NOT NULL, 
+    last_position BIGINT NOT NULL, 
+    events BIGINT NOT NULL, 
+    detached_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL, 
+    name TEXT NOT NULL, 
+    location TEXT, 
+    sha256 TEXT, 
+    CONSTRAINT es_detached_parts_pkey PRIMARY KEY (first_position), 
+    CONSTRAINT es_detached_parts_last_position_check CHECK (first_position <= last_position)
+);
+
+COMMENT ON TABLE es_detached_parts IS 'Parts of es_events that were detached: the events in them are not here any more';
+
+COMMENT ON COLUMN es_detached_parts.first_position IS 'The lowest that it can have';
+
+COMMENT ON COLUMN es_detached_parts.last_position IS 'The highest that it can have';
+
+COMMENT ON COLUMN es_detached_parts.events IS 'How many events it had';
+
+COMMENT ON COLUMN es_detached_parts.detached_at IS 'When it was detached';
+
+COMMENT ON COLUMN es_detached_parts.name IS 'The name of the table that was the part';
+
+COMMENT ON COLUMN es_detached_parts.location IS 'Where it was exported to; NULL if nowhere';
+
+COMMENT ON COLUMN es_detached_parts.sha256 IS 'The SHA-256 of the manifest of the export; NULL if there is none';
+
+UPDATE es_schema SET version = 11;
+
+UPDATE es_alembic_version SET version_num='es_0011' WHERE es_alembic_version.version_num = 'es_0010';
+
+COMMIT;
+

@@ -109,6 +109,7 @@ class Stream(ReadOnlyModel):
     updated_at = TimeField()
     deleted_version = models.BigIntegerField(null=True)
     archived_version = models.BigIntegerField(null=True)
+    after_position = models.BigIntegerField(default=0, serialize=False)
 
     class Meta(ReadOnlyModel.Meta):
         db_table = "es_streams"
@@ -228,3 +229,25 @@ class EventTag(ReadOnlyModel):
     def load(self, using: str) -> bool:
         """Return whether the tag is not stored yet; the event that has it, if loaded before, has stored it."""
         return fixtures.is_new(self, using, key=["tag", "position"], same=["event_type"])
+
+
+class DetachedPart(ReadOnlyModel):
+    """A part of the log that was detached, so that its events are not here any more."""
+
+    first_position = models.BigIntegerField(primary_key=True)
+    last_position = models.BigIntegerField()
+    events = models.BigIntegerField()
+    detached_at = TimeField()
+    name = models.TextField()
+    location = models.TextField(null=True)
+    sha256 = models.TextField(null=True)
+
+    class Meta(ReadOnlyModel.Meta):
+        db_table = "es_detached_parts"
+
+    def __str__(self) -> str:
+        return str(self.name)
+
+    def load(self, using: str) -> bool:
+        """Return whether the part is not listed yet; refuse another one."""
+        return fixtures.is_new(self, using, key=["first_position"], same=["last_position", "events", "location"])

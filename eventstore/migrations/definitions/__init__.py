@@ -22,6 +22,7 @@ TABLES: Final = (
     "es_checkpoints",
     "es_dead_letters",
     "es_event_tags",
+    "es_detached_parts",
 )
 """The order in which the tables can be created: those that others refer to come first."""
 

@@ -161,9 +161,13 @@ def read(connection: Connection, namespace: int, schema: str, quoted_schema: str
     for query in (_FUNCTIONS, _RULES):
         rows += (tuple(row) for row in connection.execute(query, parameters))
     rows.sort(key=lambda row: TABLES.index(row[0]))
-    return {
+    found = {
         Key(table, kind, name): definition for table, kind, name, definition in rows if USUAL.get(kind) != definition
     }
+    in_literal = "'" + quoted_schema.replace("'", "''")
+    for key in [key for key in found if key.kind == "default"]:
+        found[key] = found[key].replace(f"{in_literal}.", "'")
+    return found
 
 
 def _without_options(definition: str, kind: str) -> str:
