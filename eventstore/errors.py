@@ -47,6 +47,7 @@ EventStoreError
 │   ├── ConstraintViolated
 │   ├── EventsWouldBeLost
 │   ├── LogIsPartitioned
+│   ├── ProjectionsHavePartitions
 │   ├── NoSchema
 │   ├── ForeignMigrationHistory
 │   ├── TableTaken                  another table has the name of one of the store's
@@ -806,6 +807,16 @@ class LogIsPartitioned(MigrationError):
         super().__init__(
             "es_events is partitioned, or parts of it were detached, which tables before es_0011 know nothing of; "
             "nothing was undone; older code works with the newer tables, so leave them as they are"
+        )
+
+
+class ProjectionsHavePartitions(MigrationError):
+    """A downgrade to tables that know no partitions of projections, while a projection has some."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a projection has partitions, which tables before es_0012 know nothing of; nothing was undone; give all "
+            "projections one partition first (ProjectionAdmin.set_partitions, eventstore projections partitions)"
         )
 
 

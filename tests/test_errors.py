@@ -60,6 +60,7 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.TableLocked("adding a constraint", "es_events", 2.5, ["pid 7"]),
         errors.ConstraintViolated("es_events", "es_events_codec_check", "CHECK (codec >= 0)"),
         errors.EventsWouldBeLost(),
+        errors.ProjectionsHavePartitions(),
         errors.NoSchema('"$user", public'),
         errors.ForeignMigrationHistory(),
         errors.TableTaken(["snapshots"], "public"),

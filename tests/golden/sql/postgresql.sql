@@ -2008,9 +2008,9 @@ FROM pg_catalog.pg_settings
 WHERE pg_catalog.pg_settings.name = any(%(names)b::TEXT[]);
 
 -- postgresql.diagnosis.table_upkeep
--- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_event_tags = 'es_event_tags', name_of_es_schema =
---   'es_schema', name_of_es_streams = 'es_streams', name_of_es_dead_letters = 'es_dead_letters', name_of_es_events =
---   'es_events', name_of_snapshots = 'snapshots'
+-- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_detached_parts = 'es_detached_parts',
+--   name_of_es_event_tags = 'es_event_tags', name_of_es_schema = 'es_schema', name_of_es_streams = 'es_streams',
+--   name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots = 'snapshots'
 SELECT
     CAST(pg_catalog.pg_class.relname AS TEXT) AS relname,
     array_to_string(pg_catalog.pg_class.reloptions, ',') AS settings,
@@ -2019,6 +2019,7 @@ SELECT
 FROM pg_catalog.pg_class
 WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_checkpoints)b::TEXT),
+    to_regclass(%(name_of_es_detached_parts)b::TEXT),
     to_regclass(%(name_of_es_event_tags)b::TEXT),
     to_regclass(%(name_of_es_schema)b::TEXT),
     to_regclass(%(name_of_es_streams)b::TEXT),
@@ -4897,9 +4898,9 @@ WHERE pg_locks.locktype = 'relation'
 SELECT pg_database_size(current_database()) AS bytes;
 
 -- postgresql.statistics.estimated_rows
--- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_event_tags = 'es_event_tags', name_of_es_schema =
---   'es_schema', name_of_es_streams = 'es_streams', name_of_es_dead_letters = 'es_dead_letters', name_of_es_events =
---   'es_events', name_of_snapshots = 'snapshots'
+-- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_detached_parts = 'es_detached_parts',
+--   name_of_es_event_tags = 'es_event_tags', name_of_es_schema = 'es_schema', name_of_es_streams = 'es_streams',
+--   name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots = 'snapshots'
 SELECT
     CAST(pg_catalog.pg_class.relname AS TEXT) AS relname,
     CAST(
@@ -4916,6 +4917,7 @@ SELECT
 FROM pg_catalog.pg_class
 WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_checkpoints)b::TEXT),
+    to_regclass(%(name_of_es_detached_parts)b::TEXT),
     to_regclass(%(name_of_es_event_tags)b::TEXT),
     to_regclass(%(name_of_es_schema)b::TEXT),
     to_regclass(%(name_of_es_streams)b::TEXT),
@@ -4925,9 +4927,9 @@ WHERE pg_catalog.pg_class.oid IN (
 );
 
 -- postgresql.statistics.sizes
--- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_event_tags = 'es_event_tags', name_of_es_schema =
---   'es_schema', name_of_es_streams = 'es_streams', name_of_es_dead_letters = 'es_dead_letters', name_of_es_events =
---   'es_events', name_of_snapshots = 'snapshots'
+-- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_detached_parts = 'es_detached_parts',
+--   name_of_es_event_tags = 'es_event_tags', name_of_es_schema = 'es_schema', name_of_es_streams = 'es_streams',
+--   name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots = 'snapshots'
 SELECT
     CAST(pg_catalog.pg_class.relname AS TEXT) AS "table",
     CAST(NULL AS TEXT) AS index,
@@ -4935,6 +4937,7 @@ SELECT
 FROM pg_catalog.pg_class
 WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_checkpoints)b::TEXT),
+    to_regclass(%(name_of_es_detached_parts)b::TEXT),
     to_regclass(%(name_of_es_event_tags)b::TEXT),
     to_regclass(%(name_of_es_schema)b::TEXT),
     to_regclass(%(name_of_es_streams)b::TEXT),
@@ -4952,6 +4955,7 @@ JOIN pg_catalog.pg_index ON pg_catalog.pg_index.indrelid = pg_catalog.pg_class.o
 JOIN pg_catalog.pg_class AS index_class ON index_class.oid = pg_catalog.pg_index.indexrelid
 WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_checkpoints)b::TEXT),
+    to_regclass(%(name_of_es_detached_parts)b::TEXT),
     to_regclass(%(name_of_es_event_tags)b::TEXT),
     to_regclass(%(name_of_es_schema)b::TEXT),
     to_regclass(%(name_of_es_streams)b::TEXT),
@@ -5665,6 +5669,9 @@ SELECT count(*) AS rows FROM es_dead_letters;
 -- statistics.count_rows('tags')
 SELECT count(*) AS rows FROM es_event_tags;
 
+-- statistics.count_rows('detached_parts')
+SELECT count(*) AS rows FROM es_detached_parts;
+
 -- statistics.events_by_category_and_type
 SELECT es_events.category, es_events.event_type, count(*) AS events
 FROM es_events
@@ -6126,6 +6133,9 @@ RELEASE SAVEPOINT eventstore;
 
 -- core/execution.py: JoinedTransaction.transaction
 ROLLBACK TO SAVEPOINT eventstore;
+
+-- tables/after_position.py: start_streams_at_newest_position
+ALTER TABLE {…} ALTER COLUMN after_position SET DEFAULT;
 
 -- views/applying.py: EventViews._drop
 DROP VIEW {…};

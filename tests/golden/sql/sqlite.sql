@@ -2980,6 +2980,7 @@ WHERE dbstat.name = sqlite_master.name
     AND dbstat.aggregate = 1
     AND sqlite_master.tbl_name IN (
         'es_checkpoints',
+        'es_detached_parts',
         'es_event_tags',
         'es_history_permission',
         'es_schema',
@@ -3091,6 +3092,9 @@ SELECT count(*) AS rows FROM es_dead_letters;
 
 -- statistics.count_rows('tags')
 SELECT count(*) AS rows FROM es_event_tags;
+
+-- statistics.count_rows('detached_parts')
+SELECT count(*) AS rows FROM es_detached_parts;
 
 -- statistics.events_by_category_and_type
 SELECT es_events.category, es_events.event_type, count(*) AS events
@@ -3552,6 +3556,9 @@ RELEASE SAVEPOINT eventstore;
 
 -- core/execution.py: JoinedTransaction.transaction
 ROLLBACK TO SAVEPOINT eventstore;
+
+-- tables/after_position.py: start_streams_at_newest_position
+ALTER TABLE {…} ALTER COLUMN after_position SET DEFAULT;
 
 -- views/applying.py: EventViews._drop
 DROP VIEW {…};
