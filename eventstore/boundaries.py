@@ -69,8 +69,8 @@ def check_queries(filters: Iterable[EventFilter]) -> tuple[EventFilter, ...]:
         if query.tags is None:
             msg = "a query of a boundary must name a tag: EventFilter(tags=[…])"
             raise InvalidFilter(msg)
-        if query.categories is not None or query.stream_ids is not None or query.after_position:
-            msg = "a query of a boundary has tags and event types only, not categories, stream ids or a position"
+        if query.categories is not None or query.stream_ids is not None:
+            msg = "a query of a boundary has tags and event types only, not categories or stream ids"
             raise InvalidFilter(msg)
     if not queries:
         raise InvalidFilter("a boundary needs at least one query, such as EventFilter(tags=[…])")

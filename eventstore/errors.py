@@ -61,6 +61,7 @@ EventStoreError
 │   ├── ProjectionFailed            a handler could not deal with an event
 │   ├── ProjectionRunning           a worker is at work
 │   ├── ProjectionBehind (TimeoutError)
+│   ├── DeadLettersPending          their outside effects would never happen
 │   ├── WorkerStillRunning (TimeoutError)  a handler did not return after the worker was stopped
 │   └── UnknownProjection
 ├── TransferError                   an export or an import that can't go on
@@ -1361,6 +1362,25 @@ class ProjectionBehind(ProjectionError, TimeoutError):
         super().__init__(
             f"projection {projection!r} is at position {position}, and has not reached {wanted} in "
             f"{waited_seconds:g} seconds; {advice}"
+        )
+
+
+class DeadLettersPending(ProjectionError):
+    """A projection has pending dead letters whose outside effects would never happen after a swap or a reset.
+
+    Attributes:
+        projection: The projection.
+        pending: How many there are.
+    """
+
+    def __init__(self, projection: str, pending: int) -> None:
+        self.projection = projection
+        self.pending = pending
+        letters = "dead letter" if pending == 1 else "dead letters"
+        super().__init__(
+            f"projection {projection!r} has {pending} pending {letters}, for which its handlers with outside effects "
+            "would never be called; nothing was changed; retry or discard them first (ProjectionAdmin.dead_letters, "
+            "eventstore projections dead-letters)"
         )
 
 

@@ -95,6 +95,7 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
             attempts=3,
         ),
         errors.ProjectionRunning("orders", "host:1"),
+        errors.DeadLettersPending("orders", 2),
         errors.WorkerStillRunning("the worker of 'orders'", 30.0),
         errors.ProjectionBehind("orders", 5, 7, waited_seconds=2.5, failure="ValueError"),
         errors.UnknownProjection("orders"),

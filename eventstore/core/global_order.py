@@ -13,6 +13,7 @@ from eventstore.core.settling import Horizon, check_loss
 from eventstore.errors import SeveralServers
 from eventstore.events import RecordedEvent
 from eventstore.filters import TAGS, EventFilter, combine
+from eventstore.partitions import Partition
 from eventstore.rows.mapper import EVENT_ID, POSITION, STREAM_ID, VERSION
 from eventstore.statements.global_order import first_event_from
 from eventstore.tokens import START, After, PositionToken
@@ -145,6 +146,7 @@ class GlobalOrder:
         horizon: Horizon,
         up_to_position: int = MAX_VERSION,
         page_size: int | None = None,
+        partition: Partition | None = None,
     ) -> Page | None:
         """Read one page, up to the horizon.
 
@@ -157,6 +159,7 @@ class GlobalOrder:
             horizon: How far the order is settled.
             up_to_position: Inclusive; read no further than this.
             page_size: How many events at most. Defaults to None: the store's page size.
+            partition: Read only events of the streams in this partition. Defaults to None: of all streams.
 
         Returns:
             The page. It may be empty and end before `up_to_position`; continue after its position. None if the horizon
@@ -171,10 +174,10 @@ class GlobalOrder:
             self._tags_gate(run)
         size = self._page_size if page_size is None else page_size
         up_to_position, end = min(horizon.settled, up_to_position), horizon.event
-        if _names_two_fields(filters):
-            # No index has two of the fields. If there are few matches, the lookup of one field would read to the end
-            # of the log for each page, so a window bounds it. The window ends at an event, so that the next page can
-            # confirm that the log before it has not changed.
+        if partition is not None or _names_two_fields(filters):
+            # No index has two of the fields, or partitions. If there are few matches, the lookup of one field would
+            # read to the end of the log for each page, so a window bounds it. The window ends at an event, so that the
+            # next page can confirm that the log before it has not changed.
             window = after.position + self._page_size * _WINDOW_IN_PAGES
             if window < up_to_position:
                 first = self._first_event_from(run, window)
@@ -191,6 +194,7 @@ class GlobalOrder:
                 page_size=size,
                 settled_position=horizon.settled,
                 token_position=0 if after.token is None else after.token.position,
+                partition=partition,
             )
             observed.note(events=len(rows))
         if header.server != horizon.server or header.settled_id != horizon.event.event_id:
@@ -198,7 +202,10 @@ class GlobalOrder:
             return None
         if after.token is not None and header.token_id != after.token.event_id:
             check_loss(run, after.token, header.token_id)
-        return Page(rows, self._end_of_page(rows, size, after, end, up_to_position), horizon.newest)
+        page_end = self._end_of_page(rows, size, after, end, up_to_position)
+        if partition is not None and not self._dialect.filters_partitions:
+            rows = [row for row in rows if partition.has(row[STREAM_ID])]
+        return Page(rows, page_end, horizon.newest)
 
     def _end_of_page(
         self, rows: Sequence[Row], size: int, after: After, end: PositionToken, up_to_position: int

@@ -5,11 +5,12 @@ A `Projection` defines what to do with which events, a `Worker` runs it, `Worker
 appends.
 """
 
-from eventstore.projections.administration import ProjectionAdmin, ProjectionStatus
+from eventstore.projections.administration import ProjectionAdmin
 from eventstore.projections.batches import Batch, Outcome
 from eventstore.projections.dead_letters import DeadLetter, DeadLetters, DeadLetterStatus
-from eventstore.projections.definition import OnFailure, Projection
+from eventstore.projections.definition import OnFailure, Projection, Start
 from eventstore.projections.inline import inline
+from eventstore.projections.status import PartitionStatus, ProjectionStatus
 from eventstore.projections.tenants import TenantWorkers
 from eventstore.projections.worker import CatchUpProgress, Worker
 from eventstore.projections.workers import Workers
@@ -22,9 +23,11 @@ __all__ = [
     "DeadLetters",
     "OnFailure",
     "Outcome",
+    "PartitionStatus",
     "Projection",
     "ProjectionAdmin",
     "ProjectionStatus",
+    "Start",
     "TenantWorkers",
     "Worker",
     "Workers",

@@ -20,13 +20,12 @@ class Handlers:
     """
 
     def __init__(self, described: str) -> None:
+        self.is_empty = True
+        """Whether there are none."""
         self._described = described
         self._by_name: dict[str, Handler] = {}
         self._by_class: dict[type, Handler] = {}
         self._others: Handler | None = None
-
-    def __bool__(self) -> bool:
-        return bool(self._by_name or self._by_class or self._others)
 
     def add(self, event_types: Iterable[str | type], handler: Handler) -> None:
         """Add the handler of event types; without event types, that of all others.
@@ -51,6 +50,7 @@ class Handlers:
         for key in keys:
             handlers: dict[Any, Handler] = self._by_class if isinstance(key, type) else self._by_name
             handlers[key] = handler
+        self.is_empty = False
 
     def find(self, event: RecordedEvent) -> Handler | None:
         """Return the handler of an event; None if it has none."""

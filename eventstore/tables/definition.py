@@ -55,7 +55,7 @@ EVENTS_HAVE_TAGS: Final = 9
 """The version since which there is a table of the tags of events."""
 
 PARTS_CAN_BE_DETACHED: Final = 11
-"""The version since which es_events can be partitioned: streams have `after_position`, and detached parts are listed."""
+"""The version since which es_events can be partitioned: streams have `after_position`, detached parts are listed."""
 
 CLOSED_CHECKS: Final = ("es_streams_deleted_version_check", "es_streams_archived_version_check")
 """The check constraints that refuse appends to streams that were deleted or archived. Tables from es_0008 on have only

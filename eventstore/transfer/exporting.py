@@ -231,7 +231,4 @@ class _Export:
 
 
 def _filter_text(filter_: EventFilter) -> str:
-    parts = [f"{field} {', '.join(names)}" for field, names in filter_.named.items()]
-    if filter_.after_position:
-        parts.append(f"after position {filter_.after_position}")
-    return " and ".join(parts)
+    return " and ".join(f"{field} {', '.join(names)}" for field, names in filter_.named.items())

@@ -48,6 +48,7 @@ from eventstore.errors import (
     UnsuitableTransaction,
 )
 from eventstore.filters import EventFilter
+from eventstore.partitions import Partition
 from eventstore.rows.mapper import POSITION, PendingAppend
 from eventstore.statements.boundaries import raise_generation
 from eventstore.statements.columns import APPENDED_COLUMNS
@@ -92,6 +93,7 @@ class PostgreSQLDialect:
     """
 
     loader: Final = PostgreSQLLoader()
+    filters_partitions: Final = True
 
     on_citus: bool = False
     """Whether Citus has the tables on a worker, distributed by their schema; False until a store has looked."""
@@ -374,6 +376,7 @@ class PostgreSQLDialect:
         settled_position: int,
         token_position: int = 0,
         backwards: bool = False,
+        partition: Partition | None = None,
     ) -> tuple[PageHeader, Sequence[Row]]:
         """Read with one array for each field of a filter."""
         everything = read_everything_backwards if backwards else read_everything
@@ -387,6 +390,11 @@ class PostgreSQLDialect:
             settled_position=settled_position,
             token_position=token_position,
         )
+        if partition is not None:
+            statement = read_matching(fields_of(filters) or ((),), partitioned=True)
+            parameters |= {"partition_number": partition.number, "partitions": partition.partitions}
+            if not filters:
+                parameters["after_position_0"] = parameters.pop("after_position")
         header, *rows = run(statement, **parameters)
         _, _, table, settled_id, token_id, in_recovery, _, _, _, started_at = header
         server = Server(table, started_at, bool(in_recovery))

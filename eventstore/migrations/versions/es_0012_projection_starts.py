@@ -39,7 +39,9 @@ def upgrade() -> None:
             comment="How many it will have, once all have reached `stop_position`; NULL if that does not change",
         ),
         sa.Column("stop_position", big, comment="Where a partition waits until their number has changed"),
-        sa.Column("partition_number", sa.Integer(), comment="Number of a partition, from 1; NULL in the row of a projection"),
+        sa.Column(
+            "partition_number", sa.Integer(), comment="Number of a partition, from 1; NULL in the row of a projection",
+        ),
         sa.Column("partition_of", key_text, comment="The projection of a partition; NULL in the row of a projection"),
     ):  # fmt: skip
         operations.add_column("es_checkpoints", column)
@@ -50,7 +52,8 @@ def downgrade() -> None:
     operations.begin()
     operations.refuse_if_projections_have_partitions()
     for name in (
-        "partition_of", "partition_number", "stop_position", "next_partitions", "partitions", "outside_after", "started_after",
+        "partition_of", "partition_number", "stop_position", "next_partitions", "partitions", "outside_after",
+        "started_after",
     ):  # fmt: skip
         operations.drop_column("es_checkpoints", name)
     operations.set_schema_version(11)
