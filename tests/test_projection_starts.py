@@ -337,13 +337,11 @@ def test_dead_letters_keep_their_outside_effects(store: EventStore) -> None:
     Worker(store, shop.projection).run_until_caught_up()
     projections = ProjectionAdmin(store)
     assert shop.mails == []
-    for change in (
-        lambda: projections.reset("totals"),
-        lambda: projections.swap("totals", "totals-2"),
-    ):
-        Worker(store, Shop("totals-2", rebuilds="totals").projection).run_until_caught_up()
-        with pytest.raises(DeadLettersPending, match="2 pending dead letters"):
-            change()
+    Worker(store, Shop("totals-2", rebuilds="totals").projection).run_until_caught_up()
+    with pytest.raises(DeadLettersPending, match="2 pending dead letters"):
+        projections.reset("totals")
+    with pytest.raises(DeadLettersPending, match="2 pending dead letters"):
+        projections.swap("totals", "totals-2")
     shop.broken = set()
     assert projections.dead_letters.retry(shop.projection, "order-1") == 2
     assert shop.mails == positions

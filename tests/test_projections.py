@@ -698,7 +698,7 @@ def test_an_older_schema_says_what_to_run(new_engine: Engine) -> None:
     ):
         with pytest.raises(SchemaOutdated) as outdated:
             call()
-        assert (outdated.value.found, outdated.value.required) == (4, 7)
+        assert (outdated.value.found, outdated.value.required) == (4, 12)
 
 
 def test_nothing_is_logged_where_all_is_well(store: EventStore, caplog: pytest.LogCaptureFixture) -> None:

@@ -35,7 +35,7 @@ from eventstore.statements.projections import (
     find_checkpoint,
     find_checkpoints,
     find_partitions,
-    lock_checkpoint,
+    lock_row,
     move_partition,
     next_event_time,
     rename_checkpoint,
@@ -338,7 +338,7 @@ class ProjectionAdmin:
         if plan(self._store, name, partitions):
             return
         start, backoff = time.monotonic(), Backoff(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
-        while (common := change_partitions(self._store, name)) is not None:
+        while (common := change_partitions(self._store, name, waits=True)) is not None:
             elapsed = time.monotonic() - start
             if elapsed >= timeout_seconds:
                 with self._run() as run:
@@ -370,7 +370,7 @@ class ProjectionAdmin:
             ProjectionRunning: A worker is in a batch, or was seen lately.
             UnknownProjection: No projection was ever run under this name.
         """
-        locked = run(lock_checkpoint, name=name)
+        locked = run(lock_row, name=name)
         rows = run(find_checkpoint, name=name)
         if not rows:
             raise UnknownProjection(name)
@@ -381,7 +381,7 @@ class ProjectionAdmin:
             return [_Locked(name, int(rows[0][0]), None, rows[0][14])]
         checkpoints = []
         for partition in sorted(run(find_partitions, projection=name), key=lambda row: row[12]):
-            locked = run(lock_checkpoint, name=partition[0])
+            locked = run(lock_row, name=partition[0])
             if not locked or self._was_seen(partition[7], now):
                 raise ProjectionRunning(name, partition[8])
             checkpoints.append(_Locked(partition[0], int(locked[0][0]), partition[12], locked[0][10]))

@@ -32,6 +32,7 @@ from eventstore.statements.projections import (
     find_partitions,
     lock_checkpoint,
     lock_partition,
+    lock_row,
     mark_failed,
     mark_retrying,
     mark_seen,
@@ -40,7 +41,7 @@ from eventstore.statements.projections import (
     set_outside_after,
 )
 from eventstore.store import EventStore
-from eventstore.tokens import After, PositionToken
+from eventstore.tokens import START, After, PositionToken
 
 NOTHING_TO_DO: Final = After(MAX_VERSION)
 """In place of a checkpoint: no partition has one that can move now."""
@@ -152,6 +153,8 @@ class BatchRunner:
         """Whether to leave out partitions at whose next event a handler has failed."""
         self.current = projection.name
         """The name of the checkpoint of the batch: of the projection, or of one of its partitions."""
+        self.highest = START
+        """The highest checkpoint of a partition that can move, when they were last read."""
         self.is_seen = False
         """Whether a worker was marked as seen when `checkpoint` last read it. A worker that stops clears the mark."""
 
@@ -188,12 +191,15 @@ class BatchRunner:
         self.is_seen = any(row[7] is not None for row in partitions)
         if self.current not in {row[0] for row in partitions}:
             self.current = partitions[0][0]
-        for row in partitions:
-            _, position, *event, _, _, _, failed_at, stop_position, _, _, _ = row
-            is_done = stop_position is not None and position >= stop_position
-            if not is_done and not (self.skips_failed and failed_at is not None):
-                return self._checked(run, position, event)
-        return NOTHING_TO_DO
+        can_move = [
+            row
+            for row in partitions
+            if (row[11] is None or row[1] < row[11]) and not (self.skips_failed and row[10] is not None)
+        ]
+        if not can_move:
+            return NOTHING_TO_DO
+        lowest, self.highest = (self._checked(run, row[1], row[2:7]) for row in (can_move[0], can_move[-1]))
+        return lowest
 
     def _checked(self, run: Run, position: int, event: Sequence[Any]) -> After:
         """Return a checkpoint's position and event, from the columns that its statement has read.
@@ -282,27 +288,20 @@ class BatchRunner:
             self._store.transaction() as transaction,
             transaction.core.execution.statement() as run,
         ):
-            if self.partitions == 1 or name is not None:
-                rows = run(lock_checkpoint, name=name or self._projection.name)
+            partition = stop_position = outside_after = None
+            is_plain = self.partitions == 1 and self._projection.outside_handlers.is_empty
+            rows = run(lock_checkpoint, name=self._projection.name) if is_plain else self._lock(run, horizon, name)
+            if not rows:  # locked, partitioned, or removed; `checkpoint` finds that out, and creates it again
+                return Batch(Outcome.BUSY, 0, 0)
+            if is_plain:
+                position, *event = rows[0]
             else:
-                takes_failed = 0 if self.skips_failed else 1
-                rows = run(
-                    lock_partition,
-                    projection=self._projection.name,
-                    settled_position=horizon.settled,
-                    takes_failed=takes_failed,
-                )
-            if not rows:  # locked, or removed; in that case `checkpoint` creates it again
-                return Batch(Outcome.BUSY, 0, 0)
-            position, *event, self.current, partitions, number, stop_position, outside_after = rows[0]
-            if number is None and partitions > 1:  # it has just got them
-                self.partitions = partitions
-                return Batch(Outcome.BUSY, 0, 0)
+                position, *event, self.current, partitions, number, stop_position, outside_after = rows[0]
+                partition = None if number is None else Partition(number, partitions)
             if event[-1] != event[1]:  # it locks the newest checkpoint, and reads the log as when the statement began
                 newest = run(find_checkpoint, name=self.current)[0]
                 position, event = newest[0], list(newest[6:11])
             before = self._checked(run, position, event)
-            partition = None if number is None else Partition(number, partitions)
             up_to_position = min(horizon.settled, up_to_position)
             if stop_position is not None:
                 up_to_position = min(up_to_position, stop_position)
@@ -333,6 +332,19 @@ class BatchRunner:
             )
         self._size.learn(time.monotonic() - begun, is_behind=end.position < up_to_position)
         return Batch(Outcome.ADVANCED, handling.handled, end.position, end)
+
+    def _lock(self, run: Run, horizon: Horizon, name: str | None) -> Sequence[Row]:
+        """Lock the checkpoint of a partition, or of a projection with handlers with outside effects."""
+        if self.partitions == 1 or name is not None:
+            rows = run(lock_row, name=name or self._projection.name)
+            is_other = rows and rows[0][8] is None and rows[0][7] > 1  # the projection has just got partitions
+            return [] if is_other else rows
+        return run(
+            lock_partition,
+            projection=self._projection.name,
+            settled_position=horizon.settled,
+            takes_failed=0 if self.skips_failed else 1,
+        )
 
     def _outside_after(self, run: Run, position: int, outside_after: int | None) -> int:
         """Return after which position handlers with outside effects are called: after this one, if they are new."""
@@ -464,7 +476,7 @@ class BatchRunner:
             self._store.transaction() as transaction,
             transaction.core.execution.statement() as run,
         ):
-            rows = run(lock_checkpoint, name=self.current)
+            rows = run(lock_row, name=self.current)
             if not rows or rows[0][0] != row[POSITION] - 1:  # another worker has moved the checkpoint
                 return Batch(Outcome.BUSY, 0, 0)
             self._add_dead_letter(run, row, attempts=attempts, error=error)

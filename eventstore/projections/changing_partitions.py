@@ -19,12 +19,13 @@ from eventstore.statements.projections import (
     delete_partitions,
     find_checkpoint,
     find_partitions,
-    lock_checkpoint,
     lock_projection,
+    lock_row,
     plan_partitions,
     release_partitions,
     set_partitions,
     stop_partition,
+    stop_partition_unless_locked,
 )
 from eventstore.store import EventStore
 from eventstore.tokens import After
@@ -75,8 +76,14 @@ def _check_outside(run: Run, name: str) -> None:
             raise ProjectionBehind(name, position, outside_after)
 
 
-def change_partitions(store: EventStore, name: str) -> int | None:
+def change_partitions(store: EventStore, name: str, *, waits: bool = False) -> int | None:
     """Make the next step of a change that was planned, if it can be made now.
+
+    Args:
+        store: The application's store.
+        name: The projection.
+        waits: Whether to wait for the batches of partitions that are to stop. Workers do not, so that a slow batch of
+            one holds back no other; they try again before their next batch.
 
     Returns:
         The common position that the partitions are to reach; None if no change is planned, or it is done.
@@ -89,9 +96,10 @@ def change_partitions(store: EventStore, name: str) -> int | None:
     common = max(max(row[_POSITION], row[_STOP] or 0) for row in partitions)
     for row in partitions:
         if row[_STOP] != common:
-            # One statement and one transaction for each, so that a slow batch of one holds back no other.
+            # One transaction for each, so that waiting for one locks no other.
             with store.core.execution.statement() as run:
-                run(stop_partition, name=row[_NAME], stop_position=common)
+                statement = stop_partition if waits else stop_partition_unless_locked
+                run(statement, name=row[_NAME], stop_position=common)
     if all(row[_STOP] == row[_POSITION] == common for row in partitions):
         with store.transaction() as transaction, transaction.core.execution.statement() as run:
             if _replace(store, run, name, common):
@@ -108,7 +116,7 @@ def _replace(store: EventStore, run: Run, name: str, common: int) -> bool:
     if wanted is None or locked[7] != own[11] or len(partitions) != own[11]:
         return False
     for row in partitions:
-        if not run(lock_checkpoint, name=row[_NAME]):
+        if not run(lock_row, name=row[_NAME]):
             return False
     partitions = run(find_partitions, projection=name)
     if not all(row[_STOP] == row[_POSITION] == common for row in partitions):

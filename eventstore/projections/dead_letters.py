@@ -22,7 +22,7 @@ from eventstore.statements.projections import (
     fail_dead_letter,
     find_checkpoint,
     find_dead_letters,
-    lock_checkpoint,
+    lock_row,
     read_pending,
 )
 from eventstore.store import EventStore
@@ -209,7 +209,7 @@ class DeadLetters:
         partitions, checkpoint = rows[0][11], name
         if partitions > 1:
             checkpoint = name_of_partition(name, partition_of(stream_id, partitions), partitions)
-        locked = run(lock_checkpoint, name=checkpoint)
+        locked = run(lock_row, name=checkpoint)
         if not locked or locked[0][7] != partitions:  # their number has just changed
             raise ProjectionRunning(name, rows[0][2])
         outside_after: int | None = locked[0][10]

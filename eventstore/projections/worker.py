@@ -154,22 +154,32 @@ class Worker:
         self._checkpoint = None
         if checkpoint is NOTHING_TO_DO:
             return Batch(Outcome.CAUGHT_UP, 0, 0)
-        try:
-            horizon = self._runner.settled_after(checkpoint)
-        except LogWentBack:
-            if self._runner.checkpoint() == checkpoint:
-                raise
-            return Batch(Outcome.CAUGHT_UP, 0, checkpoint.position)  # the checkpoint has just gone back with the log
+        horizon = self._settled_after(checkpoint)
+        if horizon is None:
+            return Batch(Outcome.CAUGHT_UP, 0, checkpoint.position)
         if checkpoint.position >= horizon.settled:
             is_at_end = horizon.settled == horizon.newest
             return Batch(Outcome.CAUGHT_UP, 0, checkpoint.position, is_at_end=is_at_end)
         try:
             batch = self._handle(horizon)
+            if batch.outcome is Outcome.BUSY and self._runner.partitions > 1:
+                # Others are in the partitions that are behind. There may be something new for the rest of them.
+                horizon = self._settled_after(self._runner.highest) or horizon
+                batch = self._handle(horizon)
         except HandlerFailed as failure:
             return self._isolate(failure, horizon)
         if self._runner.partitions == 1:
             self._checkpoint = batch.end
         return batch
+
+    def _settled_after(self, checkpoint: After) -> Horizon | None:
+        """Return how far events after a checkpoint are settled; None if it has just gone back with the log."""
+        try:
+            return self._runner.settled_after(checkpoint)
+        except LogWentBack:
+            if checkpoint in (self._runner.checkpoint(), self._runner.highest):
+                raise
+            return None
 
     def run_until_caught_up(self, *, on_progress: Callable[[CatchUpProgress], object] | None = None) -> int:
         """Handle all events that are stored when this is called, and return. Wait for appends under way among them.

@@ -149,10 +149,24 @@ def find_partitions(tables: Tables) -> ClauseElement:
 
 
 def lock_checkpoint(tables: Tables) -> ClauseElement:
-    """Lock a checkpoint until the transaction ends, and return it. No row if it is locked.
+    """Lock a checkpoint until the transaction ends; return its position and its event. No row if it is locked.
+
+    Also no row if it is that of a projection with partitions. The event is as in `find_checkpoint`. On SQLite, the
+    transaction keeps all other writers out.
+    """
+    checkpoints = tables.checkpoints.c
+    return (
+        select(checkpoints.position, *_event_of(tables))
+        .where(checkpoints.name == bindparam("name"), checkpoints.partitions == literal_column("1"))
+        .with_for_update(skip_locked=True)
+    )
+
+
+def lock_row(tables: Tables) -> ClauseElement:
+    """Lock a row of a projection or a partition until the transaction ends, and return it. No row if it is locked.
 
     The columns: position, the five of its event as in `find_checkpoint`, name, partitions, partition_number,
-    stop_position, outside_after. On SQLite, the transaction keeps all other writers out.
+    stop_position, outside_after.
     """
     of_name = tables.checkpoints.c.name == bindparam("name")
     return select(*_locked_columns(tables)).where(of_name).with_for_update(skip_locked=True)
@@ -161,7 +175,7 @@ def lock_checkpoint(tables: Tables) -> ClauseElement:
 def lock_partition(tables: Tables) -> ClauseElement:
     """Lock the checkpoint of a partition that is behind a position and that no one else has locked, and return it.
 
-    The columns are those of `lock_checkpoint`. The one with the lowest position comes first, and those at whose next
+    The columns are those of `lock_row`. The one with the lowest position comes first, and those at whose next
     event a handler has failed come last. No row if there is none.
     """
     checkpoints = tables.checkpoints.c
@@ -187,7 +201,7 @@ def lock_partition(tables: Tables) -> ClauseElement:
 def lock_projection(tables: Tables) -> ClauseElement:
     """Lock the row of a projection until the transaction ends, after waiting for a batch under way; return it.
 
-    The columns are those of `lock_checkpoint`. It lets partitions add dead letters meanwhile.
+    The columns are those of `lock_row`. It lets partitions add dead letters meanwhile.
     """
     of_name = tables.checkpoints.c.name == bindparam("name")
     return select(*_locked_columns(tables)).where(of_name).with_for_update(key_share=True)
@@ -324,9 +338,17 @@ def stop_partition(tables: Tables) -> ClauseElement:
 
     It waits for the partition's batch, if there is one.
     """
-    checkpoints = tables.checkpoints.c
-    at_least = bindparam("stop_position", type_=BigInteger)
-    return _updated(tables, stop_position=case((checkpoints.position > at_least, checkpoints.position), else_=at_least))
+    return _updated(tables, stop_position=_stop_position(tables))
+
+
+def stop_partition_unless_locked(tables: Tables) -> ClauseElement:
+    """Do the same, but do nothing if the partition has a batch."""
+    return _updated_unless_locked(tables, stop_position=_stop_position(tables))
+
+
+def _stop_position(tables: Tables) -> ColumnElement[int]:
+    position, at_least = tables.checkpoints.c.position, bindparam("stop_position", type_=BigInteger)
+    return case((position > at_least, position), else_=at_least)
 
 
 def release_partitions(tables: Tables) -> ClauseElement:

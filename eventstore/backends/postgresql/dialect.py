@@ -66,7 +66,12 @@ from eventstore.statements.postgresql.lock_table import lock_derived_rows
 from eventstore.statements.postgresql.log_view import last_without_gap, log_view
 from eventstore.statements.postgresql.notifications import notify
 from eventstore.statements.postgresql.positions import drawing
-from eventstore.statements.postgresql.read_page import read_everything, read_everything_backwards, read_matching
+from eventstore.statements.postgresql.read_page import (
+    read_everything,
+    read_everything_backwards,
+    read_matching,
+    read_partition,
+)
 from eventstore.statements.postgresql.tag_locks import (
     MAX_LOCKED_TAGS,
     MAX_LOCKED_TAGS_OF_TRANSACTION,
@@ -391,7 +396,7 @@ class PostgreSQLDialect:
             token_position=token_position,
         )
         if partition is not None:
-            statement = read_matching(fields_of(filters) or ((),), partitioned=True)
+            statement = read_partition(fields_of(filters) or ((),))
             parameters |= {"partition_number": partition.number, "partitions": partition.partitions}
             if not filters:
                 parameters["after_position_0"] = parameters.pop("after_position")

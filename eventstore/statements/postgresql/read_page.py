@@ -70,10 +70,8 @@ def read_everything_backwards(tables: Tables) -> ClauseElement:
 
 
 @cache
-def read_matching(filters: FilterFields, *, backwards: bool = False, partitioned: bool = False) -> Statement:
+def read_matching(filters: FilterFields, *, backwards: bool = False) -> Statement:
     """Return the statement for the events that match filters which restrict these fields.
-
-    If `partitioned`, it returns only those of the streams in partition `partition_number` of `partitions`.
 
     Its parameters are `up_to_position` and `page_size`, those of the header, and for filter 0, 1, …:
     `after_position_0`, and one array for each field, such as `event_types_0`.
@@ -87,9 +85,21 @@ def read_matching(filters: FilterFields, *, backwards: bool = False, partitioned
     Otherwise the planner may choose another index by its estimate: the one of positions, read to the end of the log, or
     the one of the other field, read from its start.
     """
+    return _read_matching(filters, " DESC" if backwards else "", partitioned=False)
 
+
+@cache
+def read_partition(filters: FilterFields) -> Statement:
+    """Return the statement for the events that match filters and are in partition `partition_number` of `partitions`.
+
+    It is the one of `read_matching`, which also compares the hash of the stream id. No index has that.
+    """
+    return _read_matching(filters, "", partitioned=True)
+
+
+def _read_matching(filters: FilterFields, direction: str, *, partitioned: bool) -> Statement:
     def read_matching_page(tables: Tables) -> ClauseElement:
-        events, direction = table_name(tables.events), " DESC" if backwards else ""
+        events = table_name(tables.events)
         matches = "UNION".join(
             _lookup_of_tags(events, table_name(tables.tags), number, fields, direction, partitioned=partitioned)
             if TAGS in fields
