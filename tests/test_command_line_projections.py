@@ -47,7 +47,8 @@ def test_status_tells_state_lag_and_dead_letters(command: CommandLine, store: Ev
 
 
 def test_the_number_of_partitions_changes(command: CommandLine, store: EventStore) -> None:
-    assert command.json("projections", "partitions", "totals", "3")["done"] == "has 3 partitions"
+    (done,) = command.json("projections", "partitions", "totals", "3")
+    assert done["done"] == "has 3 partitions"
     (told,) = command.json("projections", "status")
     assert (told["state"], [each["position"] for each in told["partitions"]]) == ("stopped", [told["position"]] * 3)
     assert command.lines("projections", "status")[0][8:10] == ["0", "3"]
