@@ -201,20 +201,28 @@ def test_a_slow_stream_delays_no_other_partition(on_postgresql: EventStore) -> N
 
 
 def test_workers_share_partitions_and_take_over_from_each_other(on_postgresql: EventStore) -> None:
-    store = on_postgresql
+    """Three are in a batch at the same moment; then one alone goes on with all partitions."""
+    store, together, met = on_postgresql, threading.Barrier(3), set[int]()
+    projection = Projection("totals", partitions=4)
+
+    @projection.on("counted")
+    def handle(event: RecordedEvent, connection: Connection) -> None:
+        fold(event, connection)
+        if threading.get_ident() not in met:
+            met.add(threading.get_ident())
+            together.wait(30)
+
     fill(store)
+    workers = [Worker(store, projection, name=f"w{number}") for number in range(3)]
     with ExitStack() as stack:
-        workers = [Worker(store, folding(0.001, partitions=4), batch_size=5, name=f"w{n}") for n in range(3)]
         for worker in workers:
             stack.enter_context(worker.running())
-        until(lambda: {each.worker for each in ProjectionAdmin(store).status()[0].partitions} > {"w0", "w1"})
+        until(lambda: len(met) == 3)
         workers[0].stop()
         workers[1].stop()
-        fill(store)
-        ProjectionAdmin(store).wait_for("totals", append(store))
         for name in STREAMS:
-            ProjectionAdmin(store).wait_for("totals", next(store.read_stream(name, backwards=True, limit=1)))
-    Worker(store, folding()).run_until_caught_up()
+            ProjectionAdmin(store).wait_for("totals", append(store, name))
+        until(lambda: {each.worker for each in ProjectionAdmin(store).status()[0].partitions} == {"w2"})
     assert folded(store.engine) == fold_of_log(store)
     assert not ProjectionAdmin(store).status()[0].is_running
 

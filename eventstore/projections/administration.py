@@ -12,7 +12,6 @@ from eventstore.backends.protocol import Run
 from eventstore.common.backoff import Backoff
 from eventstore.common.validation import MAX_VERSION, check_number, check_projection_name, check_seconds
 from eventstore.core.schema_version import REQUIRED_BY_PROJECTIONS, SchemaGate
-from eventstore.decisions import DecisionResult
 from eventstore.errors import DeadLettersPending, InvalidInput, ProjectionBehind, ProjectionRunning, UnknownProjection
 from eventstore.partitions import partition_of
 from eventstore.projections.changing_partitions import change_partitions, plan
@@ -44,6 +43,7 @@ from eventstore.statements.projections import (
     set_outside_after,
 )
 from eventstore.store import EventStore
+from eventstore.tokens import PositionToken
 
 _SHORTEST_PAUSE_SECONDS: Final = 0.002
 _LONGEST_PAUSE_SECONDS: Final = 0.05
@@ -206,9 +206,9 @@ class ProjectionAdmin:
         check_projection_name(name)
         check_seconds("timeout_seconds", timeout_seconds)
         target = _position_of(result_or_position)
-        stream_id = None
-        if not isinstance(result_or_position, DecisionResult):  # whose query concerns other streams, too
-            stream_id = getattr(result_or_position, "stream_id", None)
+        # The result of a decision has no token: its queries are about other streams, too.
+        token = getattr(result_or_position, "token", result_or_position)
+        stream_id = token.stream_id if isinstance(token, PositionToken) else None
         start, backoff = time.monotonic(), Backoff(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         while True:
             with self._run() as run:
