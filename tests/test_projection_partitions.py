@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -38,6 +39,7 @@ from eventstore.projections import OnFailure, Outcome, Projection, ProjectionAdm
 from eventstore.projections.changing_partitions import plan
 from eventstore.statements.projections import find_partitions, stop_partition
 from eventstore.tokens import START, After
+from eventstore.transfer import Format, export_events
 from tests.fix_engines import sqlite_when_there_is_time
 from tests.projection_worker import fold, fold_of_log, folded, folding, metadata
 from tests.test_projection_workers import Process
@@ -537,6 +539,16 @@ def test_health_shows_the_partition_that_is_furthest_behind(store: EventStore) -
     assert (projection.name, projection.position, projection.lag_events) == ("totals", 1, 59)
     assert projection.failure is not None
     assert not projection.log_went_back
+
+
+def test_checkpoints_are_exported_if_partitions_are_at_the_same_position(store: EventStore) -> None:
+    fill(store)
+    Worker(store, folding(partitions=3)).run_until_caught_up()
+    assert export_events(store, BytesIO(), format=Format.JSON_LINES, checkpoints=True).checkpoints == 1
+    append(store)
+    Worker(store, folding(), batch_size=1).run_once()
+    with pytest.raises(InvalidInput, match="'totals' has partitions at different positions"):
+        export_events(store, BytesIO(), format=Format.JSON_LINES, checkpoints=True)
 
 
 def test_tables_with_partitions_are_not_downgraded(any_engine: Engine) -> None:
