@@ -154,9 +154,12 @@ class Worker:
         self._checkpoint = None
         if checkpoint is NOTHING_TO_DO:
             return Batch(Outcome.CAUGHT_UP, 0, 0)
-        horizon = self._settled_after(checkpoint)
-        if horizon is None:
-            return Batch(Outcome.CAUGHT_UP, 0, checkpoint.position)
+        try:
+            horizon = self._runner.settled_after(checkpoint)
+        except LogWentBack:
+            if self._runner.checkpoint() == checkpoint:
+                raise
+            return Batch(Outcome.CAUGHT_UP, 0, checkpoint.position)  # the checkpoint has just gone back with the log
         if checkpoint.position >= horizon.settled:
             is_at_end = horizon.settled == horizon.newest
             return Batch(Outcome.CAUGHT_UP, 0, checkpoint.position, is_at_end=is_at_end)
@@ -164,7 +167,7 @@ class Worker:
             batch = self._handle(horizon)
             if batch.outcome is Outcome.BUSY and self._runner.partitions > 1:
                 # Others are in the partitions that are behind. There may be something new for the rest of them.
-                horizon = self._settled_after(self._runner.highest) or horizon
+                horizon = self._settled_after_highest() or horizon
                 batch = self._handle(horizon)
         except HandlerFailed as failure:
             return self._isolate(failure, horizon)
@@ -172,12 +175,14 @@ class Worker:
             self._checkpoint = batch.end
         return batch
 
-    def _settled_after(self, checkpoint: After) -> Horizon | None:
-        """Return how far events after a checkpoint are settled; None if it has just gone back with the log."""
+    def _settled_after_highest(self) -> Horizon | None:
+        """Return what is settled after the highest checkpoint of a partition; None if it has gone back with the log."""
+        highest = self._runner.highest
         try:
-            return self._runner.settled_after(checkpoint)
+            return self._runner.settled_after(highest)
         except LogWentBack:
-            if checkpoint in (self._runner.checkpoint(), self._runner.highest):
+            self._runner.checkpoint()
+            if self._runner.highest == highest:
                 raise
             return None
 
