@@ -78,10 +78,10 @@ def check_queries(filters: Iterable[EventFilter], *, lock_all_appends: bool) -> 
         if not isinstance(query, EventFilter):
             msg = f"a query of a boundary must be an EventFilter, not {type(query).__name__}"
             raise InvalidFilter(msg)
-        if query.stream_ids is not None or query.after_position:
+        if query.stream_ids is not None:
             msg = (
-                "a query of a boundary has no stream ids and no position; for a decision about one stream, pass its "
-                "version as expected_version"
+                "a query of a boundary has no stream ids; for a decision about one stream, pass its version as "
+                "expected_version"
             )
             raise InvalidFilter(msg)
         if not lock_all_appends and (query.tags is None or query.categories is not None):

@@ -48,6 +48,7 @@ EventStoreError
 │   ├── EventsWouldBeLost
 │   ├── LogIsPartitioned
 │   ├── PartitioningRefused        the log can't be partitioned, or is not
+│   ├── ProjectionsHavePartitions
 │   ├── NoSchema
 │   ├── ForeignMigrationHistory
 │   ├── TableTaken                  another table has the name of one of the store's
@@ -61,6 +62,8 @@ EventStoreError
 │   ├── ProjectionFailed            a handler could not deal with an event
 │   ├── ProjectionRunning           a worker is at work
 │   ├── ProjectionBehind (TimeoutError)
+│   ├── DeadLettersPending          their outside effects would never happen
+│   ├── WorkerStillRunning (TimeoutError)  a handler did not return after the worker was stopped
 │   └── UnknownProjection
 ├── TransferError                   an export or an import that can't go on
 │   ├── DamagedExport               a file that can't be read
@@ -826,6 +829,16 @@ class PartitioningRefused(MigrationError):
         super().__init__(f"{problem}; nothing was done" + (f"; {remedy}" if remedy else ""))
 
 
+class ProjectionsHavePartitions(MigrationError):
+    """A downgrade to tables that know no partitions of projections, while a projection has some."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a projection has partitions, which tables before es_0012 know nothing of; nothing was undone; give all "
+            "projections one partition first (ProjectionAdmin.set_partitions, eventstore projections partitions)"
+        )
+
+
 class NoSchema(MigrationError):
     """PostgreSQL has no schema to create the tables in: no schema of the search_path exists. Nothing was created.
 
@@ -1441,6 +1454,42 @@ class ProjectionBehind(ProjectionError, TimeoutError):
         super().__init__(
             f"projection {projection!r} is at position {position}, and has not reached {wanted} in "
             f"{waited_seconds:g} seconds; {advice}"
+        )
+
+
+class DeadLettersPending(ProjectionError):
+    """A projection has pending dead letters whose outside effects would never happen after a swap or a reset.
+
+    Attributes:
+        projection: The projection.
+        pending: How many there are.
+    """
+
+    def __init__(self, projection: str, pending: int) -> None:
+        self.projection = projection
+        self.pending = pending
+        letters = "dead letter" if pending == 1 else "dead letters"
+        super().__init__(
+            f"projection {projection!r} has {pending} pending {letters}, for which its handlers with outside effects "
+            "would never be called; nothing was changed; retry or discard them first (ProjectionAdmin.dead_letters, "
+            "eventstore projections dead-letters)"
+        )
+
+
+class WorkerStillRunning(ProjectionError, TimeoutError):
+    """A worker in the background has not stopped in time, because a handler did not return.
+
+    Attributes:
+        described: The worker, with its projection.
+        waited_seconds: How long the caller has waited.
+    """
+
+    def __init__(self, described: str, waited_seconds: float) -> None:
+        self.described = described
+        self.waited_seconds = waited_seconds
+        super().__init__(
+            f"{described} has not stopped in {waited_seconds:g} seconds: a handler has not returned; its thread ends "
+            "with the program, and its batch is rolled back then; give what the handler calls a timeout"
         )
 
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Generic
 from uuid import UUID
 
 import msgspec
@@ -29,6 +29,15 @@ from eventstore.errors import (
 )
 from eventstore.streams import Expected, ExpectedVersion, category_of
 from eventstore.tokens import PositionToken
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    Data_co = TypeVar("Data_co", default=Any, covariant=True)
+else:  # the default is needed by type checkers only; Python has it from 3.13
+    from typing import TypeVar
+
+    Data_co = TypeVar("Data_co", covariant=True)
 
 STREAM_DELETED_EVENT: Final = "$stream-deleted"
 """The type of the event that `EventStore.delete_stream` leaves: data `{"reason": …, "reusable": …}`."""
@@ -108,8 +117,13 @@ class NewEvent:
             object.__setattr__(self, "tags", check_tags(self.tags))
 
 
-class RecordedEvent(msgspec.Struct, frozen=True):  # a frozen dataclass takes ten times as long to make
+class RecordedEvent(
+    msgspec.Struct, Generic[Data_co], frozen=True
+):  # a frozen dataclass takes ten times as long to make
     """A stored event as it is read: upcast to the newest schema version.
+
+    For type checkers, `RecordedEvent[ItemAdded]` is an event whose data is an object of the class `ItemAdded`, and
+    `RecordedEvent` one with any data.
 
     If a splitter has made several events of a stored one, they share its position, version and event id.
 
@@ -133,7 +147,7 @@ class RecordedEvent(msgspec.Struct, frozen=True):  # a frozen dataclass takes te
     event_id: UUID
     event_type: str
     schema_version: int
-    data: Any
+    data: Data_co
     metadata: Mapping[str, Any]
     recorded_at: datetime
     tags: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from eventstore.common.validation import check_category, check_event_type, check_number, check_stream_id, check_tags
+from eventstore.common.validation import check_category, check_event_type, check_stream_id, check_tags
 from eventstore.errors import InvalidFilter, InvalidInput
 from eventstore.events import RecordedEvent
 from eventstore.streams import category_of
@@ -33,11 +33,9 @@ class EventFilter:
         categories: Categories, which are the parts of stream ids before the first `-`. Defaults to None: all.
         stream_ids: Ids of streams. Defaults to None: all.
         tags: Tags that an event must all have, 1 to 32. Defaults to None: any, or none.
-        after_position: Exclusive; match events of higher positions. Defaults to 0: from the first event.
 
     Raises:
-        InvalidFilter: A list is empty, so that nothing could ever match, or is not a list of valid names, or the
-            position is not between 0 and 2^63-1.
+        InvalidFilter: A list is empty, so that nothing could ever match, or is not a list of valid names.
 
     Example:
         ```python
@@ -48,7 +46,6 @@ class EventFilter:
     event_types: Iterable[str] | None = None
     categories: Iterable[str] | None = None
     stream_ids: Iterable[str] | None = None
-    after_position: int = 0
     tags: Iterable[str] | None = None
 
     def __post_init__(self) -> None:
@@ -61,10 +58,6 @@ class EventFilter:
             object.__setattr__(self, TAGS, tuple(sorted(check_tags(self.tags, InvalidFilter))))
             if not self.tags:
                 raise InvalidFilter("tags is empty; leave it out to match events with any tags, or none")
-        try:
-            object.__setattr__(self, "after_position", check_number("after_position", self.after_position))
-        except InvalidInput as error:
-            raise InvalidFilter(str(error)) from None
 
     @property
     def named(self) -> dict[str, tuple[str, ...]]:
@@ -73,12 +66,10 @@ class EventFilter:
 
     def matches(self, event: RecordedEvent) -> bool:
         """Return whether an event matches. Its type is compared as it is after upcasting."""
-        return event.position > self.after_position and self.matches_stored(
-            event.stream_id, event.event_type, event.tags
-        )
+        return self.matches_stored(event.stream_id, event.event_type, event.tags)
 
     def matches_stored(self, stream_id: str, event_type: str, tags: Iterable[str] = ()) -> bool:
-        """Return whether an event matches, at whatever position, by its stored type."""
+        """Return whether an event matches, by its stored type."""
         names = {"stream_ids": stream_id, "categories": category_of(stream_id), "event_types": event_type}
         return set(self.tags or ()) <= set(tags) and all(
             names[field] in values for field, values in self.named.items() if field in names
@@ -120,7 +111,7 @@ def combine(filters: Iterable[EventFilter]) -> tuple[EventFilter, ...]:
             raise InvalidFilter(msg)
         fields = tuple(one.named)
         is_list = len(fields) == 1 and fields[0] in FIELDS  # of which an event matches any value
-        key: Any = (fields, one.after_position) if is_list else one
+        key: Any = fields if is_list else one
         combined[key] = _union(fields[0], one, combined[key]) if is_list and key in combined else one
     if EventFilter() in combined:
         return ()
@@ -132,4 +123,4 @@ def combine(filters: Iterable[EventFilter]) -> tuple[EventFilter, ...]:
 
 def _union(field: str, one: EventFilter, other: EventFilter) -> EventFilter:
     lists: dict[str, Any] = {field: one.named[field] + other.named[field]}
-    return EventFilter(**lists, after_position=one.after_position)
+    return EventFilter(**lists)

@@ -209,6 +209,7 @@ def _families() -> dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]]:
             *[((shape,), {"backwards": True}) for shape in shapes],
         ],
         "read_page_of_types": [((2,), {"backwards": value}) for value in truths],
+        "read_partition": [((shape,), {}) for shape in [((),), (("categories",),), (("tags",), ("stream_ids",))]],
         "setting": [((name,), {}) for name in ("foreign_keys", "journal_mode", "synchronous")],
         "snapshot_coverage": of_category,
         "stream_states": bounded,

@@ -1,7 +1,7 @@
 """A worker process of the tests: folds events into a table.
 
-`python -m tests.projection_worker URL [PAUSE]`: runs until SIGTERM; says "ready" when it begins and, if it pauses after
-each event, "handled" after the first one of all, in the midst of its batch.
+`python -m tests.projection_worker URL [PAUSE [PARTITIONS]]`: runs until SIGTERM; says "ready" when it begins and, if it
+pauses after each event, "handled" after the first one of all, in the midst of its batch.
 """
 
 import random
@@ -35,9 +35,9 @@ def fold(event: RecordedEvent, connection: Connection) -> None:
         connection.execute(totals.update().where(totals.c.stream_id == event.stream_id).values(**row))
 
 
-def folding(pause: float = 0.0) -> Projection:
+def folding(pause: float = 0.0, partitions: int = 1) -> Projection:
     """Return the projection; a pause makes it probable to be killed in the midst of a batch."""
-    projection = Projection("totals")
+    projection = Projection("totals", partitions=partitions)
 
     @projection.on("counted")
     def handle(event: RecordedEvent, connection: Connection) -> None:
@@ -66,10 +66,10 @@ def fold_of_log(store: EventStore) -> dict[str, tuple[int, int]]:
     return sums
 
 
-def main(url: str, pause: float = 0.0) -> None:
+def main(url: str, pause: float = 0.0, partitions: float = 1) -> None:
     """Run the projection until a signal comes."""
     engine = engine_for(url)
-    worker = Worker(EventStore(engine), folding(pause), batch_size=20)
+    worker = Worker(EventStore(engine), folding(pause, int(partitions)), batch_size=20)
     print("ready", flush=True)
     worker.run_forever(handle_signals=True)
     print("stopped", flush=True)

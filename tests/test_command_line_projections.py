@@ -46,6 +46,17 @@ def test_status_tells_state_lag_and_dead_letters(command: CommandLine, store: Ev
         assert command.json("projections", "status")[0]["state"] == "running"
 
 
+def test_the_number_of_partitions_changes(command: CommandLine, store: EventStore) -> None:
+    (done,) = command.json("projections", "partitions", "totals", "3")
+    assert done["done"] == "has 3 partitions"
+    (told,) = command.json("projections", "status")
+    assert (told["state"], [each["position"] for each in told["partitions"]]) == ("stopped", [told["position"]] * 3)
+    assert command.lines("projections", "status")[0][8:10] == ["0", "3"]
+    assert "totals has 3 partitions, at 1: " in command("projections", "status", columns=80, NO_COLOR="1").stdout
+    command.json("projections", "partitions", "totals", "1")
+    assert command.lines("projections", "status")[0][8:10] == ["0", "1"]
+
+
 @on_sqlite
 def test_a_failure_is_told_below_the_table(command: CommandLine, store: EventStore) -> None:
     with store.engine.begin() as connection:

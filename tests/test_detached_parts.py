@@ -274,6 +274,16 @@ def reads_of_the_part(store: EventStore, before: list[RecordedEvent]) -> Iterato
     yield lambda: store.read_boundary(EventFilter(tags=["round:1"]), EventFilter(tags=["round:11"]))
     yield lambda: store.read_boundary(EventFilter(tags=["round:1"], event_types=["other"]))
     yield lambda: export_events(store, os.devnull, format="json-lines")  # type: ignore[arg-type]  # the name of one
+    yield lambda: store.read_boundary(EventFilter(event_types=["other"]), lock_all_appends=True)
+    yield lambda: list(store.read_stream("a-0", event_types=["none"]))
+    yield lambda: list(store.read_stream("a-0", event_types=["none"], backwards=True))
+    yield lambda: store.first_and_last("a-0")
+    yield lambda: list(store.find_events(event_id=before[0].event_id))
+    yield lambda: list(store.find_events(correlation_id="none"))
+    yield lambda: store.count_events()
+    yield lambda: store.count_events(EventFilter(event_types=["none"]), recorded_since=before[0].recorded_at)
+    yield lambda: list(store.read_all(recorded_since=before[0].recorded_at))
+    yield lambda: list(store.read_all(recorded_since=before[0].recorded_at, backwards=True))
     yield lambda: frames.read_all(store).table()
     yield lambda: frames.read_stream(store, "a-0").table()
     yield lambda: counting(store).load("0")
@@ -286,7 +296,7 @@ def reads_of_the_rest(
 ) -> Iterator[tuple[Callable[[], object], object]]:
     yield lambda: list(store.read_all(after_position=SIZE)), after
     yield lambda: list(store.read_all(after_position=before[SIZE - 1].token)), after
-    yield lambda: list(store.read_all(EventFilter(categories=["a"], after_position=SIZE))), after[:-1]
+    yield lambda: list(store.read_all(EventFilter(categories=["a"]), after_position=SIZE)), after[:-1]
     yield lambda: list(store.read_all(backwards=True, limit=len(after))), after[::-1]
     yield lambda: list(store.read_all(backwards=True, after_position=SIZE)), after[::-1]
     yield lambda: list(store.read_stream("a-0", after_version=4)), of_stream(after, "a-0")
@@ -295,6 +305,15 @@ def reads_of_the_rest(
     yield lambda: list(store.read_stream("a-0", after_version=8)), []
     yield lambda: list(store.read_stream("a-0", after_version=8, backwards=True)), []
     yield lambda: list(store.read_stream("b-1")), after[-1:]
+    yield lambda: list(store.read_stream("a-0", event_types=["none"], after_version=4)), []
+    yield lambda: store.first_and_last("b-1"), (after[-1], after[-1])
+    yield lambda: store.first_and_last("c-1"), None
+    yield lambda: list(store.find_events(event_id=after[0].event_id)), after[:1]
+    yield lambda: list(store.find_events(correlation_id="none", after_position=SIZE)), []
+    yield lambda: store.count_events(after_position=SIZE), len(after)
+    yield lambda: store.count_events(EventFilter(categories=["a"]), after_position=SIZE), len(after) - 1
+    yield lambda: list(store.read_all(recorded_since=before[0].recorded_at, after_position=SIZE)), after
+    yield lambda: list(store.read_all(recorded_since=before[0].recorded_at, backwards=True, limit=2)), after[:-3:-1]
     yield lambda: list(store.read_stream("c-1")), []
     yield lambda: list(store.read_boundary(EventFilter(tags=["round:11"]))), before[22:23]
     yield lambda: len(store.read_boundary(EventFilter(tags=["round:99"]))), 0

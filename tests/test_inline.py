@@ -25,9 +25,9 @@ from eventstore import (
     Repository,
 )
 from eventstore.cli import make_group
-from eventstore.errors import TransactionBroken
+from eventstore.errors import InvalidInput, TransactionBroken
 from eventstore.observer import Observation, Operation
-from eventstore.projections import Projection, ProjectionAdmin, Worker, inline
+from eventstore.projections import Projection, ProjectionAdmin, Start, Worker, inline
 from eventstore.testing._base import numbered
 from eventstore.testing.projection_contract import PAYLOAD
 from eventstore.transfer import Format, export_events, import_events
@@ -226,12 +226,19 @@ def test_filters_choose_what_they_choose_for_a_worker(
     assert seen == expected * 2
 
 
-def test_the_position_of_a_filter_does_not_count(store: EventStore) -> None:
-    """It says where to begin; for an inline projection that is with the first append."""
+def test_where_a_projection_starts_and_its_partitions_do_not_count(store: EventStore) -> None:
     seen: list[Any] = []
-    projecting = inline(store, listing(EventFilter(categories=["order"], after_position=1000), seen=seen))
-    projecting.append("order-1", numbered(1), expected_version=0)
+    projection = Projection("seen", start=Start.NOW, partitions=8)
+    projection.on(lambda event, _: seen.append(event.data))
+    inline(store, projection).append("order-1", numbered(1), expected_version=0)
     assert seen == [{"number": 1}]
+
+
+def test_handlers_with_outside_effects_are_refused(store: EventStore) -> None:
+    projection = Projection("mails")
+    projection.on("counted", outside=True)(print)
+    with pytest.raises(InvalidInput, match="before the append is committed; run it with a Worker"):
+        inline(store, projection)
 
 
 def test_handlers_of_classes_are_called_for_what_is_appended_as_plain_data(typed: EventStore) -> None:

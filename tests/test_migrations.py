@@ -36,6 +36,7 @@ RELEASED = {
     "es_0009_event_tags.py": "a9db4bd844d8a2c369157074716634ee26ed961f1eeec1da751f984d8b85b72b",
     "es_0010_after_position.py": "69727969d30de1b24aec24eb9e5acfb54b8fb1b8b71cf4e610853f3a150d35e1",
     "es_0011_detached_parts.py": "146ee4a2d4222fc1e20e47ba7391db59c3545a673eeca73a2c74c5dfcf4e9eb1",
+    "es_0012_projection_starts.py": "672008e7379adebd4e1a193259babe714b61d083e2b99900747343469d4675a8",
 }
 """The SHA-256 of revisions. One that is in somebody's database must never change: add another instead."""
 

@@ -240,10 +240,37 @@ def test_a_class_that_the_store_does_not_know_is_an_error_before_anything_is_han
         twice.on(Added)(lambda *_: None)
 
 
-def test_a_decorator_without_parentheses_is_refused() -> None:
-    wrong: Any = Projection("totals").on
-    with pytest.raises(InvalidInput, match="the parentheses are missing"):
-        wrong(lambda *_: None)
+def test_a_decorator_without_parentheses_is_for_all_other_events(store: EventStore) -> None:
+    projection = Projection("seen")
+    seen: list[tuple[str, str]] = []
+    projection.on("counted")(lambda event, _: seen.append(("counted", event.event_type)))
+
+    @projection.on
+    def others(event: RecordedEvent, _: Connection) -> None:
+        seen.append(("others", event.event_type))
+
+    assert callable(others)
+    with pytest.raises(InvalidInput, match="already has a handler for all other event types"):
+        projection.on(others)
+    append(store, "order-1")
+    append(store, "order-1", event_type="noted")
+    Worker(store, projection).run_until_caught_up()
+    assert seen == [("counted", "counted"), ("others", "noted")]
+
+
+def test_a_handler_that_is_none_is_refused() -> None:
+    wrong: Any = Projection("totals").on("counted")
+    with pytest.raises(InvalidInput, match="a handler of projection 'totals' must be a function, not NoneType"):
+        wrong(None)
+
+
+def test_a_handler_that_is_refused_is_for_none_of_its_types() -> None:
+    projection = Projection("totals")
+    projection.on("b")(print)
+    for event_types in (("a", "b"), ("a", "a")):
+        with pytest.raises(InvalidInput, match="already has a handler"):
+            projection.on(*event_types)(print)
+    projection.on("a")(print)
 
 
 # --- events that fail
@@ -671,7 +698,7 @@ def test_an_older_schema_says_what_to_run(new_engine: Engine) -> None:
     ):
         with pytest.raises(SchemaOutdated) as outdated:
             call()
-        assert (outdated.value.found, outdated.value.required) == (4, 7)
+        assert (outdated.value.found, outdated.value.required) == (4, 12)
 
 
 def test_nothing_is_logged_where_all_is_well(store: EventStore, caplog: pytest.LogCaptureFixture) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy.sql import ClauseElement
 from eventstore.backends.waiting import Waiting
 from eventstore.errors import TablesPlace, UnsuitableSetting
 from eventstore.filters import EventFilter
+from eventstore.partitions import Partition
 from eventstore.parts import Runway
 from eventstore.rows.mapper import PendingAppend, StoredEvent
 from eventstore.tables import Layout, Tables
@@ -495,6 +496,11 @@ class Dialect(Protocol):
         ...
 
     @property
+    def filters_partitions(self) -> bool:
+        """Whether `read_page` returns only the events of the partition."""
+        ...
+
+    @property
     def layout(self) -> Layout:
         """What the tables are like: those of the newest version until it is known."""
         ...
@@ -739,10 +745,12 @@ class Dialect(Protocol):
         settled_position: int,
         token_position: int = 0,
         backwards: bool = False,
+        partition: Partition | None = None,
     ) -> tuple[PageHeader, Sequence[Row]]:
         """Return the first events after one position, and up to another, that match at least one filter, in order.
 
         If `backwards`, they are the last of these events, in ascending order, too. Without filters, all events match.
+        With a partition, they are those of its streams if `filters_partitions`, otherwise those of all streams.
         The same statement returns the header, with the ids of the events at `settled_position` and `token_position`.
         """
         ...

@@ -1,4 +1,4 @@
-"""The commands of `projections`: status, reset, rebuild, remove."""
+"""The commands of `projections`: status, partitions, reset, rebuild, remove."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +13,9 @@ from eventstore.cli.database import store_options
 from eventstore.cli.imports import imported
 from eventstore.cli.output import Column, console, has_person, print_json, print_line, print_rows, printable
 from eventstore.cli.reading import POSITIVE
+from eventstore.errors import InvalidInput
 from eventstore.event_types import EventTypes
+from eventstore.partitions import MAX_PARTITIONS
 from eventstore.projections import Projection, ProjectionAdmin, Worker
 from eventstore.store import EventStore
 
@@ -27,6 +29,7 @@ _STATUS: Final = (
     Column("updated_at", "advanced (UTC)", is_optional=True),
     Column("worker", "worker", is_optional=True),
 )
+_MORE: Final = (Column("started_after", "started after"), Column("partitions", "partitions"))
 _FAILURE: Final = Column("failure", "failure")  # too long for a table
 
 IN_TRANSACTION: Final = imported(None, "a function")
@@ -49,8 +52,10 @@ def status(*, store: EventStore, as_json: bool, names: tuple[str, ...]) -> None:
     an event), or "log went back": an event that the projection has handled is gone from the log, so rebuild the
     projection.
 
+    Of a projection with partitions, the position and the lag are those of the partition that is furthest behind.
+
     In a pipe, the lines have: name, state, position, lag in events, lag in seconds, dead letters, time of the last
-    advance, worker, failure (also that of an event being retried).
+    advance, worker, the position after which it began, partitions, failure (also that of an event being retried).
     """
     statuses = ProjectionAdmin(store).status(*names)
     rows = [{**asdict(each), "state": each.state} for each in statuses]
@@ -58,9 +63,15 @@ def status(*, store: EventStore, as_json: bool, names: tuple[str, ...]) -> None:
     if as_json or is_table:
         print_rows(_STATUS, rows, as_json=as_json, empty="no projection has ever run")
     else:
-        with_failures = [row | {"failure": row["failure"] or row["retrying"]} for row in rows]
-        print_rows((*_STATUS, _FAILURE), with_failures, as_json=False, empty="")
+        with_failures = [
+            row | {"failure": row["failure"] or row["retrying"], "partitions": len(row["partitions"])} for row in rows
+        ]
+        print_rows((*_STATUS, *_MORE, _FAILURE), with_failures, as_json=False, empty="")
     for each in statuses if is_table else ():
+        if len(each.partitions) > 1:
+            positions = ", ".join(f"{one.number}: {one.position}" for one in each.partitions)
+            following = "" if each.next_partitions is None else f", soon {each.next_partitions}"
+            click.echo(f"{printable(each.name)} has {len(each.partitions)} partitions{following}, at {positions}")
         if each.failure:
             click.secho(f"{printable(each.name)} has stopped: {printable(each.failure)}", fg="red")
         elif each.retrying:
@@ -94,13 +105,13 @@ name_argument: Final = click.argument("name", shell_complete=complete_projection
 @yes_option
 @store_options
 def reset(*, store: EventStore, as_json: bool, name: str, in_transaction: Any, yes: bool) -> None:
-    """Reset the projection NAME to the first event, and delete its dead letters.
+    """Reset the projection NAME to where it began, and delete its dead letters.
 
     Stop its worker first. Your tables are emptied only if --in-transaction does it; otherwise the events are applied
     again to the existing rows.
     """
     empties = "" if in_transaction else " Your tables are left as they are!"
-    _confirmed(f"Reset {printable(name)} to the first event?{empties}", yes=yes)
+    _confirmed(f"Reset {printable(name)} to where it began?{empties}", yes=yes)
     ProjectionAdmin(store).reset(name, in_transaction=in_transaction)
     _print_done({"projection": name, "done": "reset"}, as_json=as_json)
 
@@ -115,6 +126,21 @@ def remove(*, store: EventStore, as_json: bool, name: str, in_transaction: Any, 
     _confirmed(f"Remove {printable(name)}, its checkpoint and its dead letters?", yes=yes)
     ProjectionAdmin(store).remove(name, in_transaction=in_transaction)
     _print_done({"projection": name, "done": "removed"}, as_json=as_json)
+
+
+@projections.command()
+@name_argument
+@click.argument("number", type=click.IntRange(1, MAX_PARTITIONS))
+@click.option("--timeout", type=float, default=60.0, show_default=True, help="How many seconds to wait.")
+@store_options
+def partitions(*, store: EventStore, as_json: bool, name: str, number: int, timeout: float) -> None:
+    """Change the number of partitions of the projection NAME, while its workers run.
+
+    The workers stop at one common position, and continue with NUMBER partitions. If that takes longer than --timeout,
+    the change stays planned, and the workers complete it. The present number cancels it.
+    """
+    ProjectionAdmin(store).set_partitions(name, number, timeout_seconds=timeout)
+    _print_done({"projection": name, "done": f"has {number} partition{'' if number == 1 else 's'}"}, as_json=as_json)
 
 
 @projections.command()
@@ -140,6 +166,12 @@ def rebuild(
     """
     admin = ProjectionAdmin(store)
     is_beside = projection.name != name
+    if is_beside and not projection.outside_handlers.is_empty and projection.rebuilds != name:
+        msg = (
+            f"{projection.name!r} has handlers with outside effects, which would be called again for all events; make "
+            f"it with rebuilds={name!r}"
+        )
+        raise InvalidInput(msg)
     new = printable(projection.name)
     how = f"Run {new} until it has caught up, and let it replace" if is_beside else "Reset and run"
     _confirmed(f"{how} {printable(name)}?", yes=yes)

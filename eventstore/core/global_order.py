@@ -16,6 +16,7 @@ from eventstore.core.settling import Horizon, check_loss
 from eventstore.errors import SeveralServers
 from eventstore.events import RecordedEvent
 from eventstore.filters import TAGS, EventFilter, combine
+from eventstore.partitions import Partition
 from eventstore.rows.mapper import EVENT_ID, POSITION, RECORDED_AT, STREAM_ID, VERSION
 from eventstore.statements.global_order import first_event_from
 from eventstore.tokens import START, After, PositionToken
@@ -198,6 +199,7 @@ class GlobalOrder:
         up_to_position: int = MAX_VERSION,
         page_size: int | None = None,
         search: PeriodSearch | None = None,
+        partition: Partition | None = None,
     ) -> Page | None:
         """Read one page, up to the horizon.
 
@@ -211,6 +213,7 @@ class GlobalOrder:
             up_to_position: Inclusive; read no further than this.
             page_size: How many events at most. Defaults to None: the store's page size.
             search: Leave out events that are not of its period. Defaults to None: all are read.
+            partition: Read only events of the streams in this partition. Defaults to None: of all streams.
 
         Returns:
             The page. It may be empty and end before `up_to_position`; continue after its position. None if the horizon
@@ -231,10 +234,10 @@ class GlobalOrder:
             if not self._searched(run, search, horizon, start, up_to_position):
                 return None
             start, read_to, up_to_position = search.bounds(start, up_to_position)
-        if _names_two_fields(filters):
-            # No index has two of the fields. If there are few matches, the lookup of one field would read to the end
-            # of the log for each page, so a window bounds it. The window ends at an event, so that the next page can
-            # confirm that the log before it has not changed.
+        if partition is not None or _names_two_fields(filters):
+            # No index has two of the fields, or partitions. If there are few matches, the lookup of one field would
+            # read to the end of the log for each page, so a window bounds it. The window ends at an event, so that the
+            # next page can confirm that the log before it has not changed.
             window = self._window(run, start, up_to_position, end)
             if window is None:
                 return None
@@ -248,6 +251,7 @@ class GlobalOrder:
                 page_size=size,
                 settled_position=horizon.settled,
                 token_position=0 if after.token is None else after.token.position,
+                partition=partition,
             )
             observed.note(events=len(rows))
         if header.server != horizon.server or header.settled_id != horizon.event.event_id:
@@ -259,7 +263,8 @@ class GlobalOrder:
         if after.token is not None and header.token_id != after.token.event_id:
             check_loss(run, after.token, header.token_id)
         end_of_page = self._end_of_page(rows, size, after, end, up_to_position)
-        return Page(rows if search is None else self._of_period(rows, search), end_of_page, horizon.newest)
+        chosen = rows if search is None and partition is None else self._chosen(rows, search, partition)
+        return Page(chosen, end_of_page, horizon.newest)
 
     def _window(
         self, run: Run, start: int, up_to_position: int, end: PositionToken
@@ -293,6 +298,13 @@ class GlobalOrder:
             return False
         search.learn(horizon.server, first, last, up_to_position, header.detached)
         return True
+
+    def _chosen(self, rows: Sequence[Row], search: PeriodSearch | None, partition: Partition | None) -> Sequence[Row]:
+        if search is not None:
+            rows = self._of_period(rows, search)
+        if partition is not None and not self._dialect.filters_partitions:
+            rows = [row for row in rows if partition.has(row[STREAM_ID])]
+        return rows
 
     def _of_period(self, rows: Sequence[Row], search: PeriodSearch) -> Sequence[Row]:
         covers, to_time = search.period.covers, self._dialect.to_time

@@ -22,7 +22,7 @@ REQUIRED_VERSION: Final = 1
 """The oldest schema that this code works with."""
 
 
-REQUIRED_BY_PROJECTIONS: Final = 7
+REQUIRED_BY_PROJECTIONS: Final = 12
 """The oldest schema that projections work with."""
 
 REQUIRED_BY_HISTORY_CHANGES: Final = STREAMS_CAN_END

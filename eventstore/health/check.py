@@ -2,8 +2,9 @@
 
 import threading
 import time
+from collections.abc import Sequence
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import Engine
@@ -130,7 +131,7 @@ class HealthCheck:
                     return _Observation(
                         None, schema, projections_error=problem, positions_error=positions_error, runway=parts
                     )
-            found = tuple(map(self._projection, rows))
+            found = self._projections(rows)
             return _Observation(None, schema, found, positions_error=positions_error, runway=parts)
         except SchemaError as error:
             return _Observation(None, SchemaHealth(fits=False, version=getattr(error, "found", None), error=str(error)))
@@ -166,8 +167,22 @@ class HealthCheck:
         except (PermissionDenied, PartitioningRefused):
             return None  # as above; and `verify` says what is wrong with parts that are not ours
 
+    def _projections(self, rows: Sequence[Row]) -> tuple[ProjectionHealth, ...]:
+        """Return the health of each projection; of its partitions, the greatest lag and the first failure."""
+        found: dict[str, ProjectionHealth] = {}
+        for each in map(self._projection, rows):
+            other = found.get(each.name, each)
+            behind = min(each, other, key=lambda one: one.position)
+            found[each.name] = replace(
+                behind,
+                failure=other.failure or each.failure,
+                retrying=other.retrying or each.retrying,
+                log_went_back=other.log_went_back or each.log_went_back,
+            )
+        return tuple(found.values())
+
     def _projection(self, row: Row) -> ProjectionHealth:
-        name, position, lag_events, oldest, dead_letters, failure, failed_at, now, log_went_back = row
+        name, position, lag_events, oldest, dead_letters, failure, failed_at, now, log_went_back, *_ = row
         to_time = self._dialect.to_time
         lag = 0.0 if oldest is None else max((to_time(now) - to_time(oldest)).total_seconds(), 0.0)
         has_stopped = failed_at is not None

@@ -220,7 +220,11 @@ def refuse_if_partitioned(events: str, detached_parts: str) -> None:
         f"SELECT FROM pg_class WHERE oid = {literal(events)}::regclass AND relkind = 'p' "
         f"UNION ALL SELECT FROM {detached_parts}"
     )
-    error = LogIsPartitioned()
+    refuse_if_found(query, LogIsPartitioned())
+
+
+def refuse_if_found(query: str, error: Exception) -> None:
+    """Raise an error if a query returns rows. The SQL that is printed does so when it is applied."""
     if op.get_context().as_sql:
         _execute(_raise_if(query, str(error)))
     elif op.get_bind().execute(text(f"SELECT 1 FROM ({_escaped(query)}) AS found LIMIT 1")).first():

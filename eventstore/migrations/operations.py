@@ -12,7 +12,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from alembic import op
 
-from eventstore.errors import EventsWouldBeLost
+from eventstore.errors import EventsWouldBeLost, ProjectionsHavePartitions
 from eventstore.migrations import on_postgresql, on_sqlite
 from eventstore.migrations.dependents import refuse_dependents
 from eventstore.migrations.name_clashes import refuse_existing_tables, refuse_name_clashes
@@ -32,6 +32,18 @@ _DROPPED_COLUMNS: Final = {
         ("es_checkpoints", name) for name in ("event_version", "event_stream_id", "event_id", "event_position")
     ),
     "es_0010": (("es_streams", "after_position"),),
+    "es_0012": tuple(
+        ("es_checkpoints", name)
+        for name in (
+            "partition_of",
+            "partition_number",
+            "stop_position",
+            "next_partitions",
+            "partitions",
+            "outside_after",
+            "started_after",
+        )
+    ),
 }
 _DROPPED_FUNCTIONS: Final = {"es_0006": ("es_refuse_history_change",)}
 
@@ -296,6 +308,20 @@ def refuse_if_partitioned() -> None:
     """
     if not _on_sqlite():
         on_postgresql.refuse_if_partitioned(_name("es_events"), _name("es_detached_parts"))
+
+
+def refuse_if_projections_have_partitions() -> None:
+    """Refuse to continue if a projection has partitions.
+
+    Raises:
+        ProjectionsHavePartitions: One has.
+    """
+    error = ProjectionsHavePartitions()
+    query = f"SELECT 1 FROM {_name('es_checkpoints')} WHERE partitions > 1 LIMIT 1"
+    if not _on_sqlite():
+        on_postgresql.refuse_if_found(query, error)
+    elif not op.get_context().as_sql and op.get_bind().execute(sa.text(query)).first():
+        raise error
 
 
 def set_schema_version(version: int) -> None:

@@ -3,39 +3,47 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import timedelta
+from typing import Any, Final, NamedTuple, Protocol
 
 from sqlalchemy import Connection
 
 from eventstore.backends.protocol import Run
 from eventstore.common.backoff import Backoff
-from eventstore.common.validation import check_number, check_projection_name, check_seconds
+from eventstore.common.validation import MAX_VERSION, check_number, check_projection_name, check_seconds
 from eventstore.core.schema_version import REQUIRED_BY_PROJECTIONS, SchemaGate
-from eventstore.errors import InvalidInput, ProjectionBehind, ProjectionRunning, UnknownProjection
-from eventstore.events import AppendResult
+from eventstore.errors import DeadLettersPending, InvalidInput, ProjectionBehind, ProjectionRunning, UnknownProjection
+from eventstore.partitions import partition_of
+from eventstore.projections.changing_partitions import change_partitions, plan
 from eventstore.projections.dead_letters import DeadLetters
+from eventstore.projections.definition import check_partitions, name_of_partition
+from eventstore.projections.status import (
+    COUNTED_AT_MOST,
+    SEEN_WITHIN_SECONDS,
+    PartitionStatus,
+    ProjectionStatus,
+    combined,
+)
 from eventstore.statements.projections import (
     count_dead_letters,
     count_events_after,
+    count_pending_after,
     delete_checkpoint,
     delete_dead_letters,
+    delete_partitions,
     find_checkpoint,
     find_checkpoints,
-    lock_checkpoint,
+    find_partitions,
+    lock_row,
+    move_partition,
     next_event_time,
     rename_checkpoint,
     rename_dead_letters,
-    set_checkpoint,
+    reset_checkpoint,
+    set_outside_after,
 )
 from eventstore.store import EventStore
-
-SEEN_WITHIN_SECONDS: Final = 20.0
-"""A worker without a heartbeat for longer than this is dead, or has no connection."""
-
-COUNTED_AT_MOST: Final = 1_000_000
-"""The largest `lag_events`. Counting takes about a tenth of a second for each million."""
+from eventstore.tokens import PositionToken
 
 _SHORTEST_PAUSE_SECONDS: Final = 0.002
 _LONGEST_PAUSE_SECONDS: Final = 0.05
@@ -43,51 +51,29 @@ _LONGEST_PAUSE_SECONDS: Final = 0.05
 InTransaction = Callable[[Connection], object]
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectionStatus:
-    """The status of a projection.
-
-    Attributes:
-        name: The projection.
-        position: The position of its checkpoint. Everything up to there has been handled.
-        lag_events: The lag: how many events of the global order come after that, whether they match or not; counted up
-            to a million.
-        lag_seconds: How long ago the first of these was stored, by the database's clock; 0 if there is none.
-        dead_letters: How many dead letters are pending.
-        updated_at: When the checkpoint last moved.
-        worker: The worker that was last seen, as host and process; None if there was none.
-        is_running: Whether a worker was seen within the last 20 seconds, and has not stopped since.
-        failure: The event at which the projection has stopped, and the type of the error; None if it has not stopped.
-        failed_at: When it has stopped.
-        log_went_back: Whether the log no longer has the event of the checkpoint, see `LogWentBack`. Rebuild the
-            projection then.
-        retrying: The event that its worker retries, the type of the last error and the number of attempts; None if
-            there is none. If the projection is not running, this is from when its worker was last seen.
-    """
-
-    name: str
-    position: int
-    lag_events: int
-    lag_seconds: float
-    dead_letters: int
-    updated_at: datetime
-    worker: str | None
-    is_running: bool
-    failure: str | None
-    failed_at: datetime | None
-    log_went_back: bool = False
-    retrying: str | None = None
+class HasPosition(Protocol):
+    """What has the position of an event: the result of an append or of a command, an event, or a token."""
 
     @property
-    def state(self) -> str:
-        """A summary: `log went back`, `failed` at an event, `retrying` one, `running`, or `stopped`."""
-        if self.log_went_back:
-            return "log went back"
-        if self.failure is not None:
-            return "failed"
-        if not self.is_running:
-            return "stopped"
-        return "running" if self.retrying is None else "retrying"
+    def position(self) -> int:
+        """The position; 0 if there is no event."""
+        ...
+
+
+def _position_of(result_or_position: HasPosition | int) -> int:
+    """Return the position of what a caller has.
+
+    Raises:
+        InvalidInput: It has none.
+    """
+    position = getattr(result_or_position, "position", result_or_position)
+    if isinstance(position, bool) or not isinstance(position, int):
+        msg = (
+            "result_or_position must be the result of an append, of a repository or of a decision, an event, a "
+            f"PositionToken or an integer, not {type(result_or_position).__name__}"
+        )
+        raise InvalidInput(msg)
+    return check_number("result_or_position", position)
 
 
 class ProjectionAdmin:
@@ -123,52 +109,91 @@ class ProjectionAdmin:
             names: The names of the projections. Defaults to all.
         """
         to_time = self._store.core.dialect.to_time
-        statuses = []
         with self._run() as run:
             pending: dict[str, int] = {row[0]: row[1] for row in run(count_dead_letters)}
-            for name, position, worker, failure, updated, seen, failed, now, log_went_back in run(find_checkpoints):
-                if names and name not in names:
-                    continue
+            checkpoints = [row for row in run(find_checkpoints) if not names or row[0] in names]
+            lags = {}
+            for position in {row[1] for row in checkpoints}:
                 ((lag_events,),) = run(count_events_after, after_position=position, at_most=COUNTED_AT_MOST)
                 oldest = run(next_event_time, after_position=position)
-                lag = to_time(now) - to_time(oldest[0][0]) if oldest else timedelta()
-                status = ProjectionStatus(
-                    name=name,
-                    position=position,
-                    lag_events=lag_events,
-                    lag_seconds=max(lag.total_seconds(), 0.0),
-                    dead_letters=pending.get(name, 0),
-                    updated_at=to_time(updated),
-                    worker=worker,
-                    is_running=self._was_seen(seen, now),
-                    failure=None if failed is None else failure,
-                    failed_at=None if failed is None else to_time(failed),
-                    log_went_back=bool(log_went_back),
-                    retrying=failure if failed is None else None,
-                )
-                statuses.append(status)
-        return statuses
+                lags[position] = lag_events, to_time(oldest[0][0]) if oldest else None
+        statuses: dict[str, list[PartitionStatus]] = {}
+        more: dict[str, tuple[int, int | None]] = {}
+        for row in checkpoints:
+            (
+                name, position, worker, failure, updated, seen, failed, now, log_went_back,
+                number, _, started_after, next_partitions,
+            ) = row  # fmt: skip
+            lag_events, oldest_at = lags[position]
+            lag = timedelta() if oldest_at is None else to_time(now) - oldest_at
+            more[name] = started_after, next_partitions
+            status = PartitionStatus(
+                number=number or 1,
+                position=position,
+                lag_events=lag_events,
+                lag_seconds=max(lag.total_seconds(), 0.0),
+                updated_at=to_time(updated),
+                worker=worker,
+                is_running=self._was_seen(seen, now),
+                failure=None if failed is None else failure,
+                failed_at=None if failed is None else to_time(failed),
+                log_went_back=bool(log_went_back),
+                retrying=failure if failed is None else None,
+            )
+            statuses.setdefault(name, []).append(status)
+        return [
+            combined(
+                name,
+                partitions,
+                dead_letters=pending.get(name, 0),
+                started_after=more[name][0],
+                next_partitions=more[name][1],
+            )
+            for name, partitions in statuses.items()
+        ]
 
     def position(self, name: str) -> int:
-        """Return the position of a projection's checkpoint.
+        """Return the position of a projection's checkpoint; of its partitions, the lowest one.
 
         Raises:
             UnknownProjection: No projection was ever run under this name.
         """
+        check_projection_name(name)
         with self._run() as run:
-            rows = run(find_checkpoint, name=check_projection_name(name))
-        if not rows:
+            reached = self._reached(run, name)
+        if reached is None:
             raise UnknownProjection(name)
-        return int(rows[0][0])
+        return reached[0]
 
-    def wait_for(self, name: str, result_or_position: AppendResult | int, *, timeout_seconds: float = 10.0) -> int:
+    @staticmethod
+    def _reached(run: Run, name: str, stream_id: str | None = None) -> tuple[int, str | None, Any] | None:
+        """Return the position that a projection has reached, its failure and when it has failed; None if it is unknown.
+
+        Of several partitions it is the one with the lowest position; or that of the stream, if there is one.
+        """
+        rows = run(find_checkpoint, name=name)
+        if not rows:
+            return None
+        if rows[0][11] == 1:
+            return int(rows[0][0]), rows[0][3], rows[0][5]
+        found = run(find_partitions, projection=name)
+        if stream_id is not None:
+            number = partition_of(stream_id, rows[0][11])
+            found = [row for row in found if row[12] == number]
+        return (int(found[0][1]), found[0][9], found[0][10]) if found else (0, None, None)
+
+    def wait_for(self, name: str, result_or_position: HasPosition | int, *, timeout_seconds: float = 10.0) -> int:
         """Wait until a projection has handled an append, and everything before it.
+
+        If the projection has partitions, and the result, event or token is of one stream, wait for the partition of
+        this stream only; for a bare position and for the result of a decision, wait for all.
 
         It also waits for a projection that was never run. An event that has become a dead letter counts as handled.
 
         Args:
             name: The projection.
-            result_or_position: The result of the append, or a position.
+            result_or_position: The result of an append, of a repository or of a decision, an event, a token, or a
+                position. If a command had nothing to append, there is nothing to wait for.
             timeout_seconds: How long to wait.
 
         Returns:
@@ -180,13 +205,14 @@ class ProjectionAdmin:
         """
         check_projection_name(name)
         check_seconds("timeout_seconds", timeout_seconds)
-        target = result_or_position.position if isinstance(result_or_position, AppendResult) else result_or_position
-        target = check_number("result_or_position", target)
+        target = _position_of(result_or_position)
+        # The result of a decision has no token: its queries are about other streams, too.
+        token = getattr(result_or_position, "token", result_or_position)
+        stream_id = token.stream_id if isinstance(token, PositionToken) else None
         start, backoff = time.monotonic(), Backoff(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         while True:
             with self._run() as run:
-                rows = run(find_checkpoint, name=name)
-            position, failure, failed_at = (int(rows[0][0]), rows[0][3], rows[0][5]) if rows else (0, None, None)
+                position, failure, failed_at = self._reached(run, name, stream_id) or (0, None, None)
             if position >= target:
                 return position
             elapsed = time.monotonic() - start
@@ -196,7 +222,9 @@ class ProjectionAdmin:
             self._store.core.driver.waiting.pause(min(backoff.pause(), timeout_seconds - elapsed))
 
     def reset(self, name: str, *, in_transaction: InTransaction | None = None) -> None:
-        """Set a projection back to the first event, and delete its dead letters.
+        """Set a projection back to where it began, and delete its dead letters.
+
+        Handlers with outside effects are not called again for the events that it has handled.
 
         Args:
             name: The projection.
@@ -204,13 +232,17 @@ class ProjectionAdmin:
 
         Raises:
             ProjectionRunning: A worker is running it.
+            DeadLettersPending: It has dead letters whose outside effects would never happen.
             UnknownProjection: No projection was ever run under this name.
         """
-        with self._stopped(name) as (run, connection):
+        with self._stopped(name) as (run, connection, (checkpoints,)):
+            if checkpoints[0].outside_after is not None:
+                self._check_letters(run, name, checkpoints)
             if in_transaction is not None:
                 in_transaction(connection)
             run(delete_dead_letters, projection=name)
-            run(set_checkpoint, name=name, position=0)
+            for checkpoint in checkpoints:
+                run(reset_checkpoint, name=checkpoint.name)
 
     def remove(self, name: str, *, in_transaction: InTransaction | None = None) -> None:
         """Delete a projection's checkpoint and its dead letters.
@@ -223,44 +255,97 @@ class ProjectionAdmin:
             ProjectionRunning: A worker is running it.
             UnknownProjection: No projection was ever run under this name.
         """
-        with self._stopped(name) as (run, connection):
+        with self._stopped(name) as (run, connection, _):
             if in_transaction is not None:
                 in_transaction(connection)
-            run(delete_dead_letters, projection=name)
-            run(delete_checkpoint, name=name)
+            self._delete(run, name)
 
     def swap(self, name: str, rebuilt: str, *, in_transaction: InTransaction | None = None) -> None:
         """Replace a projection by one that was rebuilt under another name, in one transaction.
 
-        The rebuilt one takes the name, and keeps its checkpoint and dead letters. Those of the old one are deleted.
+        The rebuilt one takes the name, and keeps its checkpoints and dead letters. Those of the old one are deleted. If
+        the rebuilt one has handlers with outside effects, they are called from here on: for events after the position
+        of the old one.
 
         Args:
             name: The old projection.
-            rebuilt: The new one, which must have reached the position of the old one.
+            rebuilt: The new one, which must have reached the position of the old one; with handlers with outside
+                effects, exactly that position.
             in_transaction: Called with the connection of the same transaction, so that you can rename your tables
                 there.
 
         Raises:
             ProjectionRunning: A worker is running one of them.
             ProjectionBehind: The rebuilt one has not reached the position of the old one. Run it until it has caught
-                up.
+                up. Or the partitions of the old one are at different positions, and outside effects begin at one: run
+                the old one until it has caught up, too.
+            DeadLettersPending: The old one has dead letters whose outside effects would never happen.
             UnknownProjection: No projection was ever run under one of these names.
             InvalidInput: Both names are the same.
         """
         if check_projection_name(name) == check_projection_name(rebuilt):
             msg = f"a projection can't replace itself; both names are {name!r}"
             raise InvalidInput(msg)
-        with self._stopped(*sorted({name, rebuilt})) as (run, connection):
-            ((old, *_),) = run(lock_checkpoint, name=name)
-            ((new, *_),) = run(lock_checkpoint, name=rebuilt)
-            if new < old:
-                raise ProjectionBehind(rebuilt, new, old)
+        with self._stopped(name, rebuilt) as (run, connection, (old, new)):
+            begins_outside = new[0].outside_after == MAX_VERSION
+            pairs = _pairs(old, new)
+            for before, after in pairs:
+                if after.position < before.position:
+                    raise ProjectionBehind(rebuilt, after.position, before.position)
+                if begins_outside and after.position > before.position:
+                    raise ProjectionBehind(name, before.position, after.position)
+            if begins_outside:
+                self._check_letters(run, name, old)
             if in_transaction is not None:
                 in_transaction(connection)
-            run(delete_dead_letters, projection=name)
-            run(delete_checkpoint, name=name)
+            self._delete(run, name)
+            for before, after in pairs if begins_outside else ():
+                outside_after = max(before.outside_after or 0, before.position)
+                run(set_outside_after, name=after.name, outside_after=outside_after)
+            partitions = [each for each in new if each.number is not None]
+            for each in partitions:
+                moved = name_of_partition(name, each.number or 1, len(partitions))
+                run(move_partition, name=each.name, new_name=moved, new_partition_of=name)
             run(rename_checkpoint, name=rebuilt, new_name=name)
             run(rename_dead_letters, name=rebuilt, new_name=name)
+
+    def set_partitions(self, name: str, partitions: int, *, timeout_seconds: float = 60.0) -> None:
+        """Change how many partitions a projection has, while its workers run.
+
+        The workers stop at one common position of all partitions, and continue from there with the new ones. From one
+        partition to several, that is at once. Otherwise it needs a worker that runs, unless all partitions are at the
+        same position. If it takes too long, or is interrupted, the change stays planned: the workers complete it. Call
+        this with the present number to cancel it.
+
+        Args:
+            name: The projection.
+            partitions: Their number from now on, from 1 to 256.
+            timeout_seconds: How long to wait.
+
+        Raises:
+            ProjectionBehind: A partition has not reached the common position in time. Or the projection was reset, and
+                has to catch up first, because its handlers with outside effects are switched off until then.
+            UnknownProjection: No projection was ever run under this name.
+            InvalidInput: An argument is not valid, or another projection has the name of one of its partitions.
+        """
+        check_projection_name(name)
+        check_partitions("partitions", partitions)
+        if partitions > 1:
+            check_projection_name(name_of_partition(name, partitions, partitions))
+        check_seconds("timeout_seconds", timeout_seconds)
+        with self._run():
+            pass  # checks the schema
+        if plan(self._store, name, partitions):
+            return
+        start, backoff = time.monotonic(), Backoff(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
+        while (common := change_partitions(self._store, name, waits=True)) is not None:
+            elapsed = time.monotonic() - start
+            if elapsed >= timeout_seconds:
+                with self._run() as run:
+                    position, failure, failed_at = self._reached(run, name) or (0, None, None)
+                cause = {"failure": failure} if failed_at is not None else {"retrying": failure}
+                raise ProjectionBehind(name, position, common, waited_seconds=round(elapsed, 3), **cause)
+            self._store.core.driver.waiting.pause(min(backoff.pause(), timeout_seconds - elapsed))
 
     @contextmanager
     def _run(self) -> Iterator[Run]:
@@ -269,22 +354,73 @@ class ProjectionAdmin:
             yield run
 
     @contextmanager
-    def _stopped(self, *names: str) -> Iterator[tuple[Run, Connection]]:
-        """Open a transaction in which no worker can begin a batch of these projections."""
+    def _stopped(self, *names: str) -> Iterator[tuple[Run, Connection, list[list["_Locked"]]]]:
+        """Open a transaction in which no worker can begin a batch of these projections, and yield their checkpoints."""
         for name in names:
             check_projection_name(name)
         with self._store.transaction() as transaction, transaction.core.execution.statement() as run:
             self._gate(run)
-            for name in names:
-                locked = run(lock_checkpoint, name=name)
-                rows = run(find_checkpoint, name=name)
-                if not rows:
-                    raise UnknownProjection(name)
-                _, seen, worker, _, now, *_ = rows[0]
-                if not locked or self._was_seen(seen, now):
-                    raise ProjectionRunning(name, worker)
-            yield run, transaction.connection
+            locked = {name: self._locked(run, name) for name in sorted(names)}
+            yield run, transaction.connection, [locked[name] for name in names]
+
+    def _locked(self, run: Run, name: str) -> list["_Locked"]:
+        """Lock the checkpoints of a projection, and return them.
+
+        Raises:
+            ProjectionRunning: A worker is in a batch, or was seen lately.
+            UnknownProjection: No projection was ever run under this name.
+        """
+        locked = run(lock_row, name=name)
+        rows = run(find_checkpoint, name=name)
+        if not rows:
+            raise UnknownProjection(name)
+        _, seen, worker, _, now, *_ = rows[0]
+        if not locked or self._was_seen(seen, now):
+            raise ProjectionRunning(name, worker)
+        if rows[0][11] == 1:
+            return [_Locked(name, int(rows[0][0]), None, rows[0][14])]
+        checkpoints = []
+        for partition in sorted(run(find_partitions, projection=name), key=lambda row: row[12]):
+            locked = run(lock_row, name=partition[0])
+            if not locked or self._was_seen(partition[7], now):
+                raise ProjectionRunning(name, partition[8])
+            checkpoints.append(_Locked(partition[0], int(locked[0][0]), partition[12], locked[0][10]))
+        return checkpoints
+
+    @staticmethod
+    def _delete(run: Run, name: str) -> None:
+        run(delete_dead_letters, projection=name)
+        run(delete_partitions, projection=name)
+        run(delete_checkpoint, name=name)
+
+    @staticmethod
+    def _check_letters(run: Run, name: str, checkpoints: list["_Locked"]) -> None:
+        """Check that no event whose outside effects are still to happen is a dead letter.
+
+        Raises:
+            DeadLettersPending: One is.
+        """
+        after_position = min(each.outside_after or 0 for each in checkpoints)
+        ((pending,),) = run(count_pending_after, projection=name, after_position=after_position)
+        if pending:
+            raise DeadLettersPending(name, pending)
 
     def _was_seen(self, seen: Any, now: Any) -> bool:
         to_time = self._store.core.dialect.to_time
         return seen is not None and (to_time(now) - to_time(seen)).total_seconds() < SEEN_WITHIN_SECONDS
+
+
+class _Locked(NamedTuple):
+    """A checkpoint that is locked: of a projection, or, with a number, of one of its partitions."""
+
+    name: str
+    position: int
+    number: int | None
+    outside_after: int | None
+
+
+def _pairs(old: list[_Locked], new: list[_Locked]) -> list[tuple[_Locked, _Locked]]:
+    """Return which old checkpoints are compared with which new ones: all, unless their streams are the same."""
+    if len(old) == len(new):
+        return list(zip(old, new, strict=True))
+    return [(before, after) for after in new for before in old]

@@ -14,8 +14,11 @@ from eventstore.common.validation import MAX_VERSION
 from eventstore.core.global_order import GlobalOrder
 from eventstore.core.schema_version import REQUIRED_BY_PROJECTIONS, SchemaGate
 from eventstore.core.settling import Horizon, check_loss
-from eventstore.errors import LogWentBack, PositionBeyondLog, ProjectionFailed, TransactionBroken
+from eventstore.errors import LogWentBack, PositionBeyondLog, ProjectionFailed, TransactionBroken, UnknownProjection
 from eventstore.observer import Observation
+from eventstore.partitions import Partition
+from eventstore.projections.beginning import begin
+from eventstore.projections.changing_partitions import change_partitions
 from eventstore.projections.definition import Projection
 from eventstore.projections.guarding import HandlerFailed, RepeatOneByOne
 from eventstore.projections.handling import Blame, Guard, Handling
@@ -25,16 +28,30 @@ from eventstore.statements.projections import (
     add_dead_letter,
     advance_checkpoint,
     blocked_streams,
-    create_checkpoint,
     find_checkpoint,
+    find_partitions,
     lock_checkpoint,
+    lock_partition,
+    lock_row,
     mark_failed,
     mark_retrying,
     mark_seen,
     mark_stopped,
+    mark_stopped_in_partitions,
+    set_outside_after,
 )
 from eventstore.store import EventStore
 from eventstore.tokens import START, After, PositionToken
+
+NOTHING_TO_DO: Final = After(MAX_VERSION)
+"""In place of a checkpoint: no partition has one that can move now."""
+
+_PARTITIONS: Final = 11
+_NEXT_PARTITIONS: Final = 12
+"""The columns of `find_checkpoint`."""
+
+_PARTITION_NUMBER: Final = 12
+"""The column of `find_partitions`."""
 
 
 class Outcome(Enum):
@@ -130,25 +147,59 @@ class BatchRunner:
             store.core.mapper.recorded, to_uuid=store.core.dialect.to_uuid, to_time=store.core.dialect.to_time
         )
         self._one_by_one_up_to = 0
+        self.partitions = 1
+        """How many partitions the projection had when its checkpoint was last read."""
+        self.skips_failed = False
+        """Whether to leave out partitions at whose next event a handler has failed."""
+        self.current = projection.name
+        """The name of the checkpoint of the batch: of the projection, or of one of its partitions."""
+        self.highest = START
+        """The highest checkpoint of a partition that can move, when they were last read."""
         self.is_seen = False
         """Whether a worker was marked as seen when `checkpoint` last read it. A worker that stops clears the mark."""
 
     def checkpoint(self) -> After:
         """Return the position of the checkpoint, with the event there. Create the checkpoint if there is none.
 
+        If there are partitions, it is the lowest of their checkpoints that can move; `NOTHING_TO_DO` if there is none.
+
         Raises:
             LogWentBack: The log no longer has that event.
+            UnknownProjection: It rebuilds a projection that has never run.
+            PositionBeyondLog: It begins after a position that the log has never reached.
         """
-        with self._core.execution.statement() as run:
-            self._gate(run)
-            rows = run(find_checkpoint, name=self._projection.name)
+        while True:
+            with self._core.execution.statement() as run:
+                self._gate(run)
+                rows = run(find_checkpoint, name=self._projection.name)
+                if rows and rows[0][_PARTITIONS] == 1:
+                    self.partitions, self.current = 1, self._projection.name
+                    self.is_seen = rows[0][1] is not None
+                    return self._checked(run, rows[0][0], rows[0][6:11])
+                found: Sequence[Row] = run(find_partitions, projection=self._projection.name) if rows else []
+                if found:
+                    self.partitions = rows[0][_PARTITIONS]
+                    lowest = self._lowest(run, found)
+            if found:
+                if rows[0][_NEXT_PARTITIONS] is not None:
+                    change_partitions(self._store, self._projection.name)
+                return lowest
             if not rows:
-                run(create_checkpoint, name=self._projection.name, position=0)
-                self.is_seen = False
-                return START
-            position, seen_at, _, _, _, _, *event = rows[0]
-            self.is_seen = seen_at is not None
-            return self._checked(run, position, event)
+                begin(self._store, self._order, self._projection)
+
+    def _lowest(self, run: Run, partitions: Sequence[Row]) -> After:
+        self.is_seen = any(row[7] is not None for row in partitions)
+        if self.current not in {row[0] for row in partitions}:
+            self.current = partitions[0][0]
+        can_move = [
+            row
+            for row in partitions
+            if (row[11] is None or row[1] < row[11]) and not (self.skips_failed and row[10] is not None)
+        ]
+        if not can_move:
+            return NOTHING_TO_DO
+        lowest, self.highest = (self._checked(run, row[1], row[2:7]) for row in (can_move[0], can_move[-1]))
+        return lowest
 
     def _checked(self, run: Run, position: int, event: Sequence[Any]) -> After:
         """Return a checkpoint's position and event, from the columns that its statement has read.
@@ -178,10 +229,34 @@ class BatchRunner:
         except PositionBeyondLog as error:
             raise LogWentBack(error.position, None, None, name) from None
 
-    def newest_position(self) -> int:
-        """Return the position of the newest event, settled or not."""
+    def end_of_run(self) -> int:
+        """Return the position of the newest event, settled or not; or that up to which a rebuild goes."""
         with self._core.execution.global_reading() as run:
-            return self._order.horizon(run).newest
+            newest = self._order.horizon(run).newest
+        if self._projection.rebuilds is None:
+            return newest
+        with self._core.execution.statement() as run:
+            self._gate(run)
+            return min(newest, self._limit_of_rebuild(run, None))
+
+    def _limit_of_rebuild(self, run: Run, partition: Partition | None) -> int:
+        """Return the position of the projection that this one rebuilds; the largest position if it does not matter.
+
+        If there are handlers with outside effects, a rebuild does not pass the old projection, so that the swap can
+        switch them on for exactly the events for which the old projection has not called them.
+        """
+        old = self._projection.rebuilds
+        if old is None or self._projection.outside_handlers.is_empty:
+            return MAX_VERSION
+        rows = run(find_checkpoint, name=old)
+        if not rows:
+            raise UnknownProjection(old)
+        if rows[0][_PARTITIONS] == 1:
+            return int(rows[0][0])
+        positions = {row[_PARTITION_NUMBER]: int(row[1]) for row in run(find_partitions, projection=old)}
+        if partition is not None and partition.partitions == rows[0][_PARTITIONS]:
+            return positions.get(partition.number, 0)
+        return min(positions.values(), default=0)
 
     def settled_after(self, checkpoint: After) -> Horizon:
         """Return how far events after the checkpoint are settled, by a log view unless more is known to be settled.
@@ -192,8 +267,13 @@ class BatchRunner:
         with self._core.execution.global_reading() as run, self._naming_projection():
             return self._order.settled_after(run, checkpoint)
 
-    def handle(self, horizon: Horizon, *, up_to_position: int = MAX_VERSION) -> Batch:
+    def handle(self, horizon: Horizon, *, up_to_position: int = MAX_VERSION, name: str | None = None) -> Batch:
         """Handle a batch of settled events.
+
+        Args:
+            horizon: How far the order is settled.
+            up_to_position: Inclusive; handle no later events.
+            name: The checkpoint of a partition. Defaults to None: any that is behind, and that no one has locked.
 
         Returns:
             The result. `Outcome.CAUGHT_UP` also if the horizon is no longer valid, so that another log view is needed.
@@ -209,20 +289,36 @@ class BatchRunner:
             self._store.transaction() as transaction,
             transaction.core.execution.statement() as run,
         ):
-            rows = run(lock_checkpoint, name=self._projection.name)
-            if not rows:  # locked, or removed; in that case `checkpoint` creates it again
+            partition = stop_position = outside_after = None
+            is_plain = self.partitions == 1 and self._projection.outside_handlers.is_empty
+            rows = run(lock_checkpoint, name=self._projection.name) if is_plain else self._lock(run, horizon, name)
+            if not rows:  # locked, partitioned, or removed; `checkpoint` finds that out, and creates it again
                 return Batch(Outcome.BUSY, 0, 0)
-            position, *event = rows[0]
+            if is_plain:
+                position, *event = rows[0]
+            else:
+                position, *event, self.current, partitions, number, stop_position, outside_after = rows[0]
+                partition = None if number is None else Partition(number, partitions)
             if event[-1] != event[1]:  # it locks the newest checkpoint, and reads the log as when the statement began
-                position, _, _, _, _, _, *event = run(find_checkpoint, name=self._projection.name)[0]
+                newest = run(find_checkpoint, name=self.current)[0]
+                position, event = newest[0], list(newest[6:11])
             before = self._checked(run, position, event)
             up_to_position = min(horizon.settled, up_to_position)
+            if stop_position is not None:
+                up_to_position = min(up_to_position, stop_position)
+            if not self._projection.outside_handlers.is_empty:
+                outside_after = self._outside_after(run, position, outside_after)
+                if outside_after == MAX_VERSION:
+                    up_to_position = min(up_to_position, self._limit_of_rebuild(run, partition))
             if position >= up_to_position:
                 return Batch(Outcome.CAUGHT_UP, 0, position)
             begun = time.monotonic()
             guard = Guard(self._core.driver, transaction, run, blame)
             with target_of(self._projection, guard.connection) as target:
-                handling = self._handling(run, guard, target, observed, deadline=begun + self._seconds)
+                handling = self._handling(
+                    run, guard, target, observed, outside_after=outside_after, deadline=begun + self._seconds
+                )
+                handling.partition = partition
                 end = self._handle_pages(run, handling, before, horizon, up_to_position)
             if end is None:
                 return Batch(Outcome.CAUGHT_UP, 0, position)
@@ -238,18 +334,54 @@ class BatchRunner:
         self._size.learn(time.monotonic() - begun, is_behind=end.position < up_to_position)
         return Batch(Outcome.ADVANCED, handling.handled, end.position, end)
 
+    def _lock(self, run: Run, horizon: Horizon, name: str | None) -> Sequence[Row]:
+        """Lock the checkpoint of a partition, or of a projection with handlers with outside effects."""
+        if self.partitions == 1 or name is not None:
+            rows = run(lock_row, name=name or self._projection.name)
+            is_other = rows and rows[0][8] is None and rows[0][7] > 1  # the projection has just got partitions
+            return [] if is_other else rows
+        return run(
+            lock_partition,
+            projection=self._projection.name,
+            settled_position=horizon.settled,
+            takes_failed=0 if self.skips_failed else 1,
+        )
+
+    def _outside_after(self, run: Run, position: int, outside_after: int | None) -> int:
+        """Return after which position handlers with outside effects are called: after this one, if they are new."""
+        if outside_after is not None:
+            return outside_after
+        run(set_outside_after, name=self.current, outside_after=position)
+        return position
+
     def _handling(
-        self, run: Run, guard: Guard, target: Any, observed: Observation, *, deadline: float = math.inf
+        self,
+        run: Run,
+        guard: Guard,
+        target: Any,
+        observed: Observation,
+        *,
+        outside_after: int | None,
+        deadline: float = math.inf,
     ) -> Handling:
-        self._projection.check_event_types(self._core.mapper.event_types)
+        self._projection.handlers.check(self._core.mapper.event_types)
+        if not self._projection.outside_handlers.is_empty:
+            self._projection.outside_handlers.check(self._core.mapper.event_types)
 
         def add_dead_letter(row: Row) -> None:
             self._add_dead_letter(run, row, attempts=0, error=None)
 
-        return Handling(self._projection, self._recorded, guard, target, observed, deadline, add_dead_letter)
+        return Handling(
+            self._projection, self._recorded, guard, target, observed, outside_after, deadline, add_dead_letter
+        )
 
     def _handle_pages(
-        self, run: Run, handling: Handling, after: After, horizon: Horizon, up_to_position: int
+        self,
+        run: Run,
+        handling: Handling,
+        after: After,
+        horizon: Horizon,
+        up_to_position: int,
     ) -> After | None:
         """Handle events in pages, until the size of a batch is reached, or all are handled, or the time is up.
 
@@ -270,6 +402,7 @@ class BatchRunner:
                 horizon=horizon,
                 up_to_position=up_to_position,
                 page_size=page_size,
+                partition=handling.partition,
             )
             if page is None:
                 blame.in_own_statement = False
@@ -316,7 +449,9 @@ class BatchRunner:
         if failure.repeats:  # shorter transactions collide less, and lose less
             self._one_by_one_up_to = failure.row[POSITION]
 
-    def handle_one(self, run: Run, transaction: EventStore, row: Row, blame: Blame) -> None:
+    def handle_one(
+        self, run: Run, transaction: EventStore, row: Row, blame: Blame, *, outside_after: int | None
+    ) -> None:
         """Handle one event in the caller's transaction, inside `blaming`.
 
         Raises:
@@ -327,7 +462,7 @@ class BatchRunner:
             target_of(self._projection, guard.connection) as target,
             self._core.observer.operation("project", projection=self._projection.name) as observed,
         ):
-            handling = self._handling(run, guard, target, observed)
+            handling = self._handling(run, guard, target, observed, outside_after=outside_after)
             handling.handle([row])
             observed.note(events=handling.handled)
         guard.end()
@@ -342,7 +477,7 @@ class BatchRunner:
             self._store.transaction() as transaction,
             transaction.core.execution.statement() as run,
         ):
-            rows = run(lock_checkpoint, name=self._projection.name)
+            rows = run(lock_row, name=self.current)
             if not rows or rows[0][0] != row[POSITION] - 1:  # another worker has moved the checkpoint
                 return Batch(Outcome.BUSY, 0, 0)
             self._add_dead_letter(run, row, attempts=attempts, error=error)
@@ -358,7 +493,7 @@ class BatchRunner:
         token = end.token
         rows = run(
             advance_checkpoint,
-            name=self._projection.name,
+            name=self.current,
             old=old,
             position=end.position,
             event_position=None if token is None else token.position,
@@ -387,24 +522,27 @@ class BatchRunner:
     def mark_failed(self, failure: ProjectionFailed) -> None:
         """Record, for the status, which event has failed."""
         with self._core.execution.statement() as run:
-            run(mark_failed, name=self._projection.name, failure=_summary(failure))
+            run(mark_failed, name=self.current, failure=_summary(failure))
 
     def mark_retrying(self, failure: ProjectionFailed) -> None:
         """Record, for the status, which event is retried."""
         times = "once" if failure.attempts == 1 else f"{failure.attempts} times"
         summary = f"{_summary(failure)}, tried {times}"
         with self._core.execution.statement() as run:
-            run(mark_retrying, name=self._projection.name, failure=summary, worker=self._worker)
+            run(mark_retrying, name=self.current, failure=summary, worker=self._worker)
 
     def mark_seen(self) -> None:
         """Record this worker's heartbeat."""
         with self._core.execution.statement() as run:
-            run(mark_seen, name=self._projection.name, worker=self._worker)
+            run(mark_seen, name=self.current, worker=self._worker)
 
     def mark_stopped(self) -> None:
         """Record that this worker has stopped."""
         with self._core.execution.statement() as run:
-            run(mark_stopped, name=self._projection.name, worker=self._worker)
+            if self.partitions == 1:
+                run(mark_stopped, name=self._projection.name, worker=self._worker)
+            else:
+                run(mark_stopped_in_partitions, projection=self._projection.name, worker=self._worker)
 
 
 def _summary(failure: ProjectionFailed) -> str:

@@ -5,15 +5,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-from eventstore.backends.protocol import Row
+from eventstore.backends.protocol import Row, Run
 from eventstore.common.validation import check_number, check_projection_name, check_stream_id
 from eventstore.core.schema_version import SchemaGate
 from eventstore.errors import InvalidInput, ProjectionRunning, UnknownProjection
+from eventstore.partitions import partition_of
 from eventstore.projections.batches import BatchRunner
-from eventstore.projections.definition import Projection
+from eventstore.projections.definition import Projection, name_of_partition
 from eventstore.projections.guarding import HandlerFailed, pause_before_repeat
 from eventstore.rows.mapper import POSITION
 from eventstore.statements.projections import (
@@ -21,7 +22,7 @@ from eventstore.statements.projections import (
     fail_dead_letter,
     find_checkpoint,
     find_dead_letters,
-    lock_checkpoint,
+    lock_row,
     read_pending,
 )
 from eventstore.store import EventStore
@@ -180,11 +181,11 @@ class DeadLetters:
             transaction.core.execution.statement() as run,
         ):
             self._gate(run)
-            self._lock(run, projection.name)
+            outside_after = self._lock(run, projection.name, stream_id)
             rows = run(read_pending, projection=projection.name, stream_id=stream_id, page_size=1)
             if not rows:
                 return False
-            runner.handle_one(run, transaction, rows[0], blame)
+            runner.handle_one(run, transaction, rows[0], blame, outside_after=outside_after)
             status = DeadLetterStatus.RESOLVED.value
             position = rows[0][POSITION]
             run(
@@ -196,13 +197,23 @@ class DeadLetters:
             )
         return True
 
-    def _lock(self, run: Any, name: str) -> None:
-        """Lock the checkpoint, so that no worker handles later events of the stream meanwhile."""
-        if not run(lock_checkpoint, name=name):
-            rows = run(find_checkpoint, name=name)
-            if not rows:
-                raise UnknownProjection(name)
+    def _lock(self, run: Run, name: str, stream_id: str) -> int | None:
+        """Lock the checkpoint, so that no worker handles later events of the stream meanwhile.
+
+        Returns:
+            The position after which handlers with outside effects are called.
+        """
+        rows = run(find_checkpoint, name=name)
+        if not rows:
+            raise UnknownProjection(name)
+        partitions, checkpoint = rows[0][11], name
+        if partitions > 1:
+            checkpoint = name_of_partition(name, partition_of(stream_id, partitions), partitions)
+        locked = run(lock_row, name=checkpoint)
+        if not locked or locked[0][7] != partitions:  # their number has just changed
             raise ProjectionRunning(name, rows[0][2])
+        outside_after: int | None = locked[0][10]
+        return outside_after
 
     def _fail_again(self, projection: Projection, row: Row, error: str) -> int:
         with self._store.core.execution.statement() as run:

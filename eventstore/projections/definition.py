@@ -1,22 +1,34 @@
 """The definition of a projection: a name, filters, and a handler for each type of event."""
 
 from collections.abc import Callable
+from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
-from eventstore.common.validation import check_event_type, check_number, check_projection_name, check_seconds
-from eventstore.errors import InvalidInput, UnregisteredEventType
+from eventstore.common.validation import (
+    check_event_type,
+    check_flag,
+    check_number,
+    check_projection_name,
+    check_seconds,
+)
+from eventstore.errors import InvalidInput
 from eventstore.event_types import EventTypes
 from eventstore.events import RecordedEvent
 from eventstore.filters import EventFilter, combine
+from eventstore.partitions import MAX_PARTITIONS
+from eventstore.projections.handlers import Handler, Handlers
+from eventstore.tokens import PositionToken
 
-MAX_NAME_LENGTH = 255
-
-Handler = Callable[[RecordedEvent, Any], object]
-"""A function that is called with an event, and with the connection of its batch or the projection's session on it."""
+Data = TypeVar("Data")
+Data2 = TypeVar("Data2")
+Data3 = TypeVar("Data3")
+Target = TypeVar("Target")
+Returned = TypeVar("Returned")
+AnyHandler = TypeVar("AnyHandler", bound=Handler)
 
 MakeSession = Callable[[Connection], Session]
 
@@ -31,6 +43,20 @@ class OnFailure(Enum):
     """Store it as a dead letter, and continue. To keep the order, later events of its stream follow it there."""
 
 
+class Start(Enum):
+    """Where a projection begins when it is run for the first time."""
+
+    BEGINNING = "beginning"
+    """With the first event of the log."""
+
+    NOW = "now"
+    """With what is not settled yet: events that are committed after the first run, and those of appends under way."""
+
+
+StartsAt = Start | int | PositionToken | datetime
+"""Where a projection begins: a `Start`, after a position or a token, or at a time."""
+
+
 class Projection:
     """Defines what to compute from events, one by one, in the global order, such as a read model in your tables.
 
@@ -42,6 +68,15 @@ class Projection:
         name: The name of its checkpoint in the database, 1 to 255 characters. Another name begins from the first event.
         filters: What to read; see `EventStore.read_all`. Defaults to none: all events. Events without a handler are
             skipped. Filters match the stored event types; with upcasters, these may be the old ones.
+        start: Where it begins when it is run for the first time; that is stored then, and does not change. Defaults to
+            the first event. An integer or a token is a position after which it begins. A `datetime` with a time zone is
+            that of the first event, as the database's clock has recorded it; all later positions follow, whatever their
+            time. Of appends that are under way at the first run, nothing is missed.
+        partitions: How many partitions it begins with, from 1 to 256. Workers handle the partitions at the same time;
+            all events of a stream are in the same one, in order. `ProjectionAdmin.set_partitions` changes the number of
+            a projection that has begun.
+        rebuilds: The name of the projection that this one will replace, by `ProjectionAdmin.swap`. Needed only if there
+            are handlers with outside effects: they are not called before the swap.
         attempts: How often a handler is called with an event before the event has failed, from 1. The first deadlocks,
             serialization failures and lock timeouts (up to 10) and lost connections (up to 3) do not count.
         backoff_seconds: How long to wait before the second attempt. Each further pause is twice as long, up to a
@@ -69,6 +104,9 @@ class Projection:
         self,
         name: str,
         *filters: EventFilter,
+        start: StartsAt = Start.BEGINNING,
+        partitions: int = 1,
+        rebuilds: str | None = None,
         attempts: int = 1,
         backoff_seconds: float = 0.1,
         on_failure: OnFailure = OnFailure.STOP,
@@ -76,6 +114,14 @@ class Projection:
     ) -> None:
         self.name = check_projection_name(name)
         self.filters = combine(filters)
+        self.start = _check_start(start)
+        self.partitions = check_partitions("partitions", partitions)
+        if self.partitions > 1:
+            check_projection_name(name_of_partition(self.name, partitions, partitions))
+        self.rebuilds = None if rebuilds is None else check_projection_name(rebuilds)
+        if self.rebuilds == self.name:
+            msg = f"a projection can't rebuild itself; both names are {self.name!r}"
+            raise InvalidInput(msg)
         self.attempts = check_number("attempts", attempts, minimum=1)
         self.backoff_seconds = check_seconds("backoff_seconds", backoff_seconds)
         if not isinstance(on_failure, OnFailure):
@@ -86,54 +132,76 @@ class Projection:
             msg = f"session must be a function of a connection, or None, not {type(session).__name__}"
             raise InvalidInput(msg)
         self.session = session
-        self._handlers: dict[str, Handler] = {}
-        self._handlers_of_classes: dict[type, Handler] = {}
-        self._handle_others: Handler | None = None
+        self.handlers = Handlers(f"projection {self.name!r}")
+        self.outside_handlers = Handlers(f"projection {self.name!r}, for outside effects,")
 
-    def on(self, *event_types: str | type) -> Callable[[Handler], Handler]:
+    @overload
+    def on(  # type: ignore[overload-overlap]  # a class is callable, too, but it is not taken for a handler
+        self, event_type: type[Data], /, *, outside: bool = False
+    ) -> Callable[
+        [Callable[[RecordedEvent[Data], Target], Returned]], Callable[[RecordedEvent[Data], Target], Returned]
+    ]: ...
+    @overload
+    def on(
+        self, event_type: type[Data], other: type[Data2], /, *, outside: bool = False
+    ) -> Callable[
+        [Callable[[RecordedEvent[Data | Data2], Target], Returned]],
+        Callable[[RecordedEvent[Data | Data2], Target], Returned],
+    ]: ...
+    @overload
+    def on(
+        self, event_type: type[Data], other: type[Data2], third: type[Data3], /, *, outside: bool = False
+    ) -> Callable[
+        [Callable[[RecordedEvent[Data | Data2 | Data3], Target], Returned]],
+        Callable[[RecordedEvent[Data | Data2 | Data3], Target], Returned],
+    ]: ...
+    @overload
+    def on(
+        self, first: type, second: type, third: type, fourth: type, /, *more: type, outside: bool = False
+    ) -> Callable[[AnyHandler], AnyHandler]: ...
+    @overload
+    def on(self, handler: AnyHandler, /) -> AnyHandler: ...
+    @overload
+    def on(self, *event_types: str, outside: bool = False) -> Callable[[AnyHandler], AnyHandler]: ...
+    def on(self, *event_types: Any, outside: bool = False) -> Any:
         """Make the decorated function the handler of events of these types, or, without types, of all other events.
+
+        `@projection.on` without parentheses is the same as `@projection.on()`.
+
+        For type checkers, the handler of up to three classes takes an event with an object of one of them, such as
+        `RecordedEvent[ItemAdded]`. They do not check handlers by name, and those of more classes.
 
         Args:
             event_types: Names, or classes that are registered with the store's `event_types`. Classes are checked when
                 the projection is run, because only the store knows their names.
+            outside: Whether the handler has effects outside the database, such as sending a mail. An event can have
+                such a handler and another one, which is called first. A batch ends after such an event, so that a
+                failure repeats the effects of one event at most. While a rebuild catches up, handlers with outside
+                effects are not called for events that have had them: see `rebuilds` and `ProjectionAdmin.reset`.
 
         Raises:
-            InvalidInput: A name is not valid, or already has a handler, or the parentheses are missing.
+            InvalidInput: A name is not valid, or already has a handler of this kind.
+
+        Example:
+            ```python
+            @totals.on(ItemAdded)
+            def add_item(event: RecordedEvent[ItemAdded], connection: Connection) -> None:
+                connection.execute(UPSERT, {"order": event.stream_id, "price": event.data.price})
+            ```
         """
+        if len(event_types) == 1 and callable(event_types[0]) and not isinstance(event_types[0], type):
+            self.handlers.add((), event_types[0])  # without parentheses
+            return event_types[0]
         for event_type in event_types:
-            if callable(event_type) and not isinstance(event_type, type):
-                msg = (
-                    'on() was called with a function, because the parentheses are missing; write `@projection.on("item-'
-                    'added")`, or `@projection.on()` for all event types without a handler'
-                )
-                raise InvalidInput(msg)
             if not isinstance(event_type, type):
                 check_event_type(event_type)
+        handlers = self.outside_handlers if check_flag("outside", outside) else self.handlers
 
-        def register(handler: Handler) -> Handler:
-            if not event_types:
-                if self._handle_others is not None:
-                    msg = f"projection {self.name!r} already has a handler for all other event types"
-                    raise InvalidInput(msg)
-                self._handle_others = handler
-            for event_type in event_types:
-                key = (
-                    event_type if isinstance(event_type, type) else check_event_type(event_type)
-                )  # the value of an enum's member
-                handlers: dict[Any, Handler] = self._handlers_of_classes if isinstance(key, type) else self._handlers
-                if key in handlers:
-                    name = key.__qualname__ if isinstance(key, type) else repr(key)
-                    msg = f"projection {self.name!r} already has a handler for {name}"
-                    raise InvalidInput(msg)
-                handlers[key] = handler
+        def register(handler: AnyHandler) -> AnyHandler:
+            handlers.add(event_types, handler)
             return handler
 
         return register
-
-    def handler_of(self, event: RecordedEvent) -> Handler | None:
-        """Return the handler of an event; None if it has none."""
-        by_name = self._handlers.get(event.event_type)
-        return by_name or self._handlers_of_classes.get(type(event.data), self._handle_others)
 
     def check_event_types(self, event_types: EventTypes) -> None:
         """Check that all classes with a handler are registered.
@@ -142,13 +210,40 @@ class Projection:
             UnregisteredEventType: A class is not registered.
             InvalidInput: A class also has a handler by its name.
         """
-        for cls in self._handlers_of_classes:
-            name = event_types.name_of(cls)
-            if name is None:
-                raise UnregisteredEventType(cls.__qualname__)
-            if name in self._handlers:
-                msg = f"projection {self.name!r} has two handlers for {name!r}, one of them for {cls.__qualname__}"
-                raise InvalidInput(msg)
+        self.handlers.check(event_types)
+        self.outside_handlers.check(event_types)
 
     def __repr__(self) -> str:
         return f"<Projection {self.name!r}>"
+
+
+def name_of_partition(projection: str, number: int, partitions: int) -> str:
+    """Return the name of a partition's checkpoint."""
+    return f"{projection}/{number}of{partitions}"
+
+
+def check_partitions(name: str, partitions: object) -> int:
+    """Return the number of partitions.
+
+    Raises:
+        InvalidInput: It is not an integer from 1 to 256.
+    """
+    number = check_number(name, partitions, minimum=1)
+    if number > MAX_PARTITIONS:
+        msg = f"{name} must be between 1 and {MAX_PARTITIONS}, not {number}"
+        raise InvalidInput(msg)
+    return number
+
+
+def _check_start(start: object) -> StartsAt:
+    if isinstance(start, Start | PositionToken):
+        return start
+    if isinstance(start, datetime):
+        if start.utcoffset() is None:
+            msg = "start must be a datetime with a time zone"
+            raise InvalidInput(msg)
+        return start
+    if isinstance(start, bool) or not isinstance(start, int):
+        msg = f"start must be a Start, a position, a PositionToken or a datetime, not {type(start).__name__}"
+        raise InvalidInput(msg)
+    return check_number("start", start)

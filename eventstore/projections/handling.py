@@ -1,5 +1,6 @@
 """Handling the events of a batch, one after another, and whose an error is: an event's, or the connection's."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -9,8 +10,10 @@ from eventstore.backends.protocol import Driver, Row, Run, TransactionState
 from eventstore.errors import DecodingError, TransactionBroken
 from eventstore.events import RecordedEvent
 from eventstore.observer import Observation
+from eventstore.partitions import Partition
 from eventstore.projections.definition import Projection
 from eventstore.projections.guarding import REPEATS_IF_LOST, REPEATS_IN_CONTENTION, HandlerFailed
+from eventstore.projections.handlers import Handler
 from eventstore.projections.targets import write_out
 from eventstore.rows.mapper import STREAM_ID
 from eventstore.store import EventStore
@@ -135,8 +138,10 @@ class Handling:
         guard: Checks the transaction after each handler.
         target: What handlers are called with, besides the event.
         observed: Receives the metadata of the events.
+        outside_after: Handlers with outside effects are called for events after this position; None if there are none.
         deadline: When to stop, by `time.monotonic`.
         add_dead_letter: Is called with the row of each event of a blocked stream that has a handler.
+        partition: The partition whose events are handled; None if there is only one.
         blocked: The streams with a pending dead letter, whose events are not handled.
         handled: How many events were passed to a handler.
         dead_letters: How many dead letters were added.
@@ -147,8 +152,10 @@ class Handling:
     guard: Guard
     target: Any
     observed: Observation
+    outside_after: int | None
     deadline: float
     add_dead_letter: Callable[[Row], None]
+    partition: Partition | None = None
     blocked: frozenset[str] = frozenset()
     handled: int = 0
     dead_letters: int = 0
@@ -169,18 +176,23 @@ class Handling:
         Raises:
             HandlerFailed: A handler has failed, or its event can't be read.
         """
-        handler_of, caused_by, target = self.projection.handler_of, self.observed.caused_by, self.target
+        handler_of, caused_by, target = self.projection.handlers.find, self.observed.caused_by, self.target
         check, has_begun = self.guard.check, False
+        has_outside = not self.projection.outside_handlers.is_empty
         try:
             for event in self.recorded(self._each(rows)):
                 handler = handler_of(event)
-                if handler is not None:
+                outside = self._outside_handler_of(event) if has_outside else None
+                if handler is not None or outside is not None:
                     caused_by(event.metadata)
                     if not has_begun:
                         self.guard.begin()
                         has_begun = True
-                    handler(event, target)
-                    check()
+                    if handler is not None:
+                        handler(event, target)
+                        check()
+                    if outside is not None:
+                        self._have_effects(outside, event)
                     self.handled += 1
         except Exception as error:
             if self._row is None or self.guard.is_own(error):
@@ -188,12 +200,25 @@ class Handling:
             raise self.guard.fail(self._row, error) from error
         return self._last
 
+    def _outside_handler_of(self, event: RecordedEvent) -> Handler | None:
+        if self.outside_after is None or event.position <= self.outside_after:
+            return None
+        return self.projection.outside_handlers.find(event)
+
+    def _have_effects(self, handler: Handler, event: RecordedEvent) -> None:
+        """Call a handler with outside effects, after what may fail, and end the batch after its event."""
+        if self.projection.session is not None:
+            write_out(self.target)
+        handler(event, self.target)
+        self.guard.check()
+        self.deadline = -math.inf
+
     def _each(self, rows: Sequence[Row]) -> Iterator[Row]:
         """Yield the rows to decode, until the time is up. A row's events are handled before the next row is asked for.
 
         So the events of a batch are decoded by one loop, and an error still belongs to one row.
         """
-        blocked, deadline, clock, has_session = self.blocked, self.deadline, time.monotonic, self.projection.session
+        blocked, clock, has_session = self.blocked, time.monotonic, self.projection.session
         blame = self.guard.blame
         self._last = None
         for row in rows:
@@ -211,7 +236,7 @@ class Handling:
                     write_out(self.target)
                 blame.count += 1
                 blame.last = row
-            if clock() > deadline:
+            if clock() > self.deadline:
                 self._last = row
                 break
         self._row = None
@@ -222,4 +247,7 @@ class Handling:
             events = list(self.recorded([row]))
         except DecodingError:
             return True
-        return any(self.projection.handler_of(event) is not None for event in events)
+        return any(
+            self.projection.handlers.find(event) is not None or self._outside_handler_of(event) is not None
+            for event in events
+        )

@@ -36,8 +36,8 @@ def inline(store: EventStore, *projections: Projection) -> EventStore:
 
     Args:
         store: The application's store, or a joined one.
-        projections: The projections whose handlers are called, in this order. Their filters apply, except for
-            `after_position`.
+        projections: The projections whose handlers are called, in this order. Their filters apply; where they start,
+            and their partitions, do not matter.
 
     Example:
         ```python
@@ -46,7 +46,7 @@ def inline(store: EventStore, *projections: Projection) -> EventStore:
         ```
 
     Raises:
-        InvalidInput: There are no projections, or one is not a Projection.
+        InvalidInput: There are no projections, one is not a Projection, or one has handlers with outside effects.
         UnregisteredEventType: A handler is for a class that is not registered with the store.
     """
     if not projections or not all(isinstance(projection, Projection) for projection in projections):
@@ -54,6 +54,12 @@ def inline(store: EventStore, *projections: Projection) -> EventStore:
         raise InvalidInput(msg)
     for projection in projections:
         projection.check_event_types(store.event_types)
+        if not projection.outside_handlers.is_empty:
+            msg = (
+                f"projection {projection.name!r} has handlers with outside effects, which inline would call before "
+                "the append is committed; run it with a Worker"
+            )
+            raise InvalidInput(msg)
     core = store.core
     hook = AppendHook(partial(_call_handlers, projections, core.mapper), in_transaction=True)
     return store.with_core(replace(core, after_append=(*core.after_append, hook)))
@@ -71,7 +77,7 @@ def _call_handlers(
         with target_of(projection, core.execution.connection) as target:
             for append in appended:
                 for event in _events_of(projection, core, append):
-                    handler = projection.handler_of(event)
+                    handler = projection.handlers.find(event)
                     if handler is not None:
                         handler(event, target)
             write_out(target)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from queue import SimpleQueue
-from typing import Final
+from typing import Final, Self
 
 from sqlalchemy import Engine
 
@@ -18,6 +18,7 @@ from eventstore.common.locks import make_lock
 from eventstore.common.validation import check_number, check_seconds
 from eventstore.common.waker import Waker
 from eventstore.errors import InvalidInput
+from eventstore.projections.background import in_background
 from eventstore.projections.batches import Outcome
 from eventstore.projections.signals import stopping_at_signals
 from eventstore.projections.tenant import Tenant
@@ -151,6 +152,19 @@ class TenantWorkers:
                     rest = (each for each in self._tenants.values() if each.schema not in self._failures)
                     if all(each.is_caught_up for each in rest):
                         return
+
+    @contextmanager
+    def running(self, *, stop_timeout_seconds: float = 30.0) -> Iterator[Self]:
+        """Run it in the background while a block runs, as `Worker.running` does.
+
+        Raises:
+            WorkerStillRunning: A handler did not return within `stop_timeout_seconds` after the end of the block.
+            sqlalchemy.exc.SQLAlchemyError: The first look has failed; raised at the end of the block.
+        """
+        with in_background(
+            "the workers of tenants", self.run_forever, self.stop, stop_timeout_seconds=stop_timeout_seconds
+        ):
+            yield self
 
     def _is_busy(self) -> bool:
         with self._lock:

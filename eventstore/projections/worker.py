@@ -19,8 +19,9 @@ from eventstore.common.error_type import error_type
 from eventstore.common.validation import MAX_NAME_LENGTH, MAX_VERSION, check_number, check_seconds, check_text
 from eventstore.common.waker import Waker
 from eventstore.core.settling import Horizon
-from eventstore.errors import DatabaseBusy, EventStoreError, InvalidInput, LogWentBack
-from eventstore.projections.batches import Batch, BatchRunner, Outcome
+from eventstore.errors import DatabaseBusy, EventStoreError, InvalidInput, LogWentBack, ProjectionFailed
+from eventstore.projections.background import in_background
+from eventstore.projections.batches import NOTHING_TO_DO, Batch, BatchRunner, Outcome
 from eventstore.projections.definition import OnFailure, Projection
 from eventstore.projections.guarding import HandlerFailed, RepeatOneByOne, pause_before_repeat
 from eventstore.projections.signals import stopping_at_signals
@@ -119,6 +120,8 @@ class Worker:
         self._checkpoint: After | None = None  # if the last batch has moved it
         self._repeats = (0, 0)  # the position of an event, and how often its batch was repeated
         self._last_heartbeat = float("-inf")
+        self._pause_of_failed = Backoff(1.0, _LONGEST_BACKOFF_SECONDS)
+        self._retry_failed_at = 0.0
         self._waker = Waker()
         self._stopped = False
 
@@ -133,7 +136,7 @@ class Worker:
         self._waker.wake()
 
     def run_once(self) -> Batch:
-        """Handle one batch of events, if there are any.
+        """Handle one batch of events, if there are any. Of several partitions, it takes the one furthest behind.
 
         Returns:
             The result. Its outcome is `Outcome.ADVANCED`, `CAUGHT_UP` if nothing more is settled, or `BUSY` if another
@@ -149,6 +152,8 @@ class Worker:
         """
         checkpoint = self._checkpoint or self._runner.checkpoint()
         self._checkpoint = None
+        if checkpoint is NOTHING_TO_DO:
+            return Batch(Outcome.CAUGHT_UP, 0, 0)
         try:
             horizon = self._runner.settled_after(checkpoint)
         except LogWentBack:
@@ -160,15 +165,32 @@ class Worker:
             return Batch(Outcome.CAUGHT_UP, 0, checkpoint.position, is_at_end=is_at_end)
         try:
             batch = self._handle(horizon)
+            if batch.outcome is Outcome.BUSY and self._runner.partitions > 1:
+                # Others are in the partitions that are behind. There may be something new for the rest of them.
+                horizon = self._settled_after_highest() or horizon
+                batch = self._handle(horizon)
         except HandlerFailed as failure:
             return self._isolate(failure, horizon)
-        self._checkpoint = batch.end
+        if self._runner.partitions == 1:
+            self._checkpoint = batch.end
         return batch
+
+    def _settled_after_highest(self) -> Horizon | None:
+        """Return what is settled after the highest checkpoint of a partition; None if it has gone back with the log."""
+        highest = self._runner.highest
+        try:
+            return self._runner.settled_after(highest)
+        except LogWentBack:
+            self._runner.checkpoint()
+            if self._runner.highest == highest:
+                raise
+            return None
 
     def run_until_caught_up(self, *, on_progress: Callable[[CatchUpProgress], object] | None = None) -> int:
         """Handle all events that are stored when this is called, and return. Wait for appends under way among them.
 
-        If another worker is running the projection, wait until it has handled them.
+        If another worker is running the projection, wait until it has handled them. A partition that fails stops no
+        other one; its error is raised at the end.
 
         Args:
             on_progress: Called after each batch, and after each poll while another worker handles events.
@@ -180,11 +202,18 @@ class Worker:
             ProjectionFailed: As for `run_once`.
             EventStoreError: As for `run_once`.
         """
-        end = self._runner.newest_position()
+        end = self._runner.end_of_run()
         handled, backoff = 0, Backoff(self._shortest, self._longest)
+        failure: ProjectionFailed | None = None
         with self._marking_stopped():
             while not self._stopped:
-                batch = self.run_once()
+                try:
+                    batch = self.run_once()
+                except ProjectionFailed as error:
+                    if not self._leaves_out_failed():
+                        raise
+                    failure = failure or error
+                    continue
                 self._heartbeat(batch)
                 handled += batch.handled
                 has_advanced = batch.outcome is Outcome.ADVANCED
@@ -197,19 +226,25 @@ class Worker:
                     break
                 else:
                     self._waker.wait(backoff.pause())
+        if failure is not None:
+            raise failure
         return handled
 
-    def run_forever(self, *, handle_signals: bool = False) -> None:
+    def run_forever(self, *, handle_signals: bool = False, on_batch: Callable[[Batch], object] | None = None) -> None:
         """Handle events as they are appended, until `stop`.
 
         If the database does not answer, the worker retries until it does, with a warning in the log. Only the first
         connection has to succeed.
 
+        If the projection has partitions, an event that fails stops its partition only. The worker logs that, goes on
+        with the others, and retries the partition after a pause, from a second to a minute.
+
         Args:
             handle_signals: Stop at SIGTERM and SIGINT, after the current batch. In the main thread only.
+            on_batch: Called after each batch, and after each poll that has found nothing.
 
         Raises:
-            ProjectionFailed: As for `run_once`.
+            ProjectionFailed: As for `run_once`, unless there are partitions.
             EventStoreError: As for `run_once`.
             InvalidInput: `handle_signals` is True in another thread than the main one.
         """
@@ -217,7 +252,7 @@ class Worker:
             backoff, trouble, has_worked = Backoff(self._shortest, self._longest), "", False
             while not self._stopped:
                 try:
-                    batch = self.run_once()
+                    batch = self._run_once_or_leave_out()
                     self._heartbeat(batch)
                 except Exception as error:
                     is_first = not has_worked and not isinstance(error, DatabaseBusy | PoolTimeout)
@@ -233,10 +268,49 @@ class Worker:
                     name = self._projection.name
                     _log.info("projection %r continues", name, extra={"projection": name})
                 trouble, has_worked = "", True
+                if on_batch is not None:
+                    on_batch(batch)
                 if batch.outcome is Outcome.ADVANCED:
                     backoff.reset()
                 else:
                     self._waker.wait(backoff.pause())
+
+    @contextmanager
+    def running(self, *, stop_timeout_seconds: float = 30.0) -> Iterator[Self]:
+        """Run it in the background while a block runs, and stop it at the end, after its current batch.
+
+        Its thread does not keep a program from ending. The projection has begun when the block begins: with
+        `Start.NOW`, all events appended in the block are handled.
+
+        Args:
+            stop_timeout_seconds: How long to wait at the end for the current batch.
+
+        Raises:
+            WorkerStillRunning: A handler did not return in time. Its thread goes on as long as the program.
+            ProjectionFailed: As for `run_once`, at the end of the block. If the block has raised an error itself, that
+                one has a note.
+            EventStoreError: As for `run_once`: the checkpoint can't be read or created; or at the end of the block.
+
+        Example:
+            ```python
+            with Worker(store, totals).running():
+                result = store.append("order-1", events, expected_version=0)
+                projections.wait_for("order-totals", result)
+            ```
+        """
+        self.begin()
+        name = f"the worker of {self._projection.name!r}"
+        with in_background(name, self.run_forever, self.stop, stop_timeout_seconds=stop_timeout_seconds):
+            yield self
+
+    def begin(self) -> None:
+        """Create the checkpoint of the projection if there is none, without handling events.
+
+        Raises:
+            EventStoreError: As for `run_once`.
+            sqlalchemy.exc.SQLAlchemyError: The database does not answer.
+        """
+        self._runner.checkpoint()
 
     def __enter__(self) -> Self:
         return self
@@ -249,7 +323,27 @@ class Worker:
 
     # --- when an event fails
 
-    def _handle(self, horizon: Horizon, *, up_to_position: int = MAX_VERSION) -> Batch:
+    def _run_once_or_leave_out(self) -> Batch:
+        """Handle one batch; but if a partition has failed, leave it out for a while."""
+        if self._runner.skips_failed and time.monotonic() > self._retry_failed_at:
+            self._runner.skips_failed = False
+        try:
+            return self.run_once()
+        except ProjectionFailed as error:
+            if not self._leaves_out_failed():
+                raise
+            self._retry_failed_at = time.monotonic() + self._pause_of_failed.pause()
+            extra = {"projection": error.projection, "position": error.position, "error_type": error.error_type}
+            what = "a partition of projection %r has stopped at position %d (%s), and the others go on"
+            _log.error(what, error.projection, error.position, error.error_type, extra=extra)
+            return Batch(Outcome.ADVANCED, 0, error.position - 1)
+
+    def _leaves_out_failed(self) -> bool:
+        """Leave out partitions that have failed, if there are partitions; return whether there are."""
+        self._runner.skips_failed = self._runner.partitions > 1
+        return self._runner.skips_failed
+
+    def _handle(self, horizon: Horizon, *, up_to_position: int = MAX_VERSION, name: str | None = None) -> Batch:
         """Handle a batch. Repeat it if that may help, a bounded number of times for the same event.
 
         Raises:
@@ -257,8 +351,9 @@ class Worker:
         """
         while True:
             try:
-                return self._runner.handle(horizon, up_to_position=up_to_position)
+                return self._runner.handle(horizon, up_to_position=up_to_position, name=name)
             except RepeatOneByOne:
+                name = self._runner.current
                 continue
             except HandlerFailed as failure:
                 position, times = self._repeats
@@ -266,6 +361,7 @@ class Worker:
                 if times > failure.repeats:
                     raise
                 self._repeats = (failure.row[POSITION], times)
+                name = self._runner.current
                 cause = failure.__cause__ or failure
                 self._log(logging.WARNING, "could not be handled now, and is retried", failure, cause, times)
                 self._mark_retrying(failure, cause, times)
@@ -275,10 +371,10 @@ class Worker:
 
     def _isolate(self, failure: HandlerFailed, horizon: Horizon) -> Batch:
         """Commit the events before a failed one, then retry it in a separate transaction."""
-        position, handled = failure.row[POSITION], 0
+        position, handled, name = failure.row[POSITION], 0, self._runner.current
         while True:  # it may take several batches if their time is up before
             try:
-                batch = self._handle(horizon, up_to_position=position - 1)
+                batch = self._handle(horizon, up_to_position=position - 1, name=name)
             except HandlerFailed as earlier:
                 return self._isolate(earlier, horizon)
             handled += batch.handled
@@ -296,7 +392,7 @@ class Worker:
                 return Batch(Outcome.ADVANCED if handled else Outcome.CAUGHT_UP, handled, position - 1)
             attempts += 1
             try:
-                batch = self._handle(horizon, up_to_position=position)
+                batch = self._handle(horizon, up_to_position=position, name=name)
             except HandlerFailed as again:
                 cause = again.__cause__ or again
             else:

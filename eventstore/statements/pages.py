@@ -29,6 +29,6 @@ def page_parameters(
         return {"after_position": after_position, **others}
     parameters: dict[str, Any] = dict(others)
     for number, filter_ in enumerate(filters):
-        parameters[f"after_position_{number}"] = max(after_position, filter_.after_position)
+        parameters[f"after_position_{number}"] = after_position
         parameters |= {f"{field}_{number}": array(values) for field, values in filter_.named.items()}
     return parameters

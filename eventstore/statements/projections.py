@@ -1,6 +1,6 @@
 """Statements of projections: their checkpoints and dead letters."""
 
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -25,10 +25,18 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.dml import ReturningUpdate, Update
 
+from eventstore.common.validation import MAX_VERSION
 from eventstore.statements.columns import event_columns
 from eventstore.statements.deletion import TOMBSTONE_TYPES
 from eventstore.statements.detached import is_in_part
 from eventstore.tables import Tables, now
+
+PARTITIONED: Final[ColumnElement[int]] = literal_column(str(MAX_VERSION))
+"""The position in the row of a projection whose partitions have checkpoints. Code from before es_0012 takes it for a
+checkpoint beyond the log, and refuses to handle events."""
+
+EVENT_OF_CHECKPOINT: Final = ("event_position", "event_id", "event_stream_id", "event_version")
+"""The columns of the event that a checkpoint stands at."""
 
 # --- checkpoints
 
@@ -41,27 +49,64 @@ def create_checkpoint(tables: Tables) -> ClauseElement:
     return row.on_conflict_do_nothing(index_elements=["name"])
 
 
-def find_checkpoints(tables: Tables) -> ClauseElement:
-    """Return all checkpoints, by the name of the projection.
+def begin_projection(tables: Tables) -> ClauseElement:
+    """Create the row of a projection that begins, unless it exists; return its name if it was created."""
+    columns = ("name", "position", *EVENT_OF_CHECKPOINT, "started_after", "outside_after", "partitions")
+    return _begun(tables, *columns)
 
-    The columns: name, position, worker, failure, updated_at, seen_at, failed_at, the time now, has_log_gone_back.
+
+def begin_partition(tables: Tables) -> ClauseElement:
+    """Create the row of a partition of a locked projection, unless it exists; return its name if it was created."""
+    columns = ("name", "position", *EVENT_OF_CHECKPOINT, "started_after", "outside_after", "partitions")
+    return _begun(tables, *columns, "partition_number", "partition_of")
+
+
+def _begun(tables: Tables, *columns: str) -> ClauseElement:
+    values = {name: bindparam(name, type_=tables.checkpoints.c[name].type) for name in columns}
+    row = insert(tables.checkpoints).values(**values)
+    return row.on_conflict_do_nothing(index_elements=["name"]).returning(tables.checkpoints.c.name)
+
+
+def find_checkpoints(tables: Tables) -> ClauseElement:
+    """Return all checkpoints, by the name of the projection and the number of the partition.
+
+    A projection with partitions has one for each. The columns: name of the projection, position, worker, failure,
+    updated_at, seen_at, failed_at, the time now, has_log_gone_back, the number of the partition or NULL, partitions,
+    started_after, next_partitions.
     """
-    checkpoints = tables.checkpoints.c
+    checkpoints, projection = tables.checkpoints.c, tables.checkpoints.alias("projection").c
     times = (checkpoints.updated_at, checkpoints.seen_at, checkpoints.failed_at, now().label("now"))
-    names = (checkpoints.name, checkpoints.position, checkpoints.worker, checkpoints.failure)
-    return select(*names, *times, has_log_gone_back(tables)).order_by(checkpoints.name)
+    columns = (_projection(tables), checkpoints.position, checkpoints.worker, checkpoints.failure, *times)
+    following = select(projection.next_partitions).where(projection.name == checkpoints.partition_of)
+    more = (checkpoints.partition_number, checkpoints.partitions, checkpoints.started_after)
+    return (
+        select(*columns, has_log_gone_back(tables), *more, following.scalar_subquery().label("next_partitions"))
+        .where(_is_checkpoint(tables))
+        .order_by(literal_column("1"), checkpoints.partition_number)
+    )
 
 
 def names_of_projections(tables: Tables) -> ClauseElement:
     """Return the names of all projections, in order."""
-    return select(tables.checkpoints.c.name).order_by(tables.checkpoints.c.name)
+    checkpoints = tables.checkpoints.c
+    return select(checkpoints.name).where(checkpoints.partition_of.is_(None)).order_by(checkpoints.name)
+
+
+def _is_checkpoint(tables: Tables) -> ColumnElement[bool]:
+    """Whether a row is a checkpoint, and not that of a projection whose partitions have checkpoints."""
+    return or_(tables.checkpoints.c.partitions == literal_column("1"), tables.checkpoints.c.partition_of.is_not(None))
+
+
+def _projection(tables: Tables) -> ColumnElement[str]:
+    return func.coalesce(tables.checkpoints.c.partition_of, tables.checkpoints.c.name).label("name")
 
 
 def find_checkpoint(tables: Tables) -> ClauseElement:
-    """Return (position, seen_at, worker, failure, the time now, failed_at) of a checkpoint, and its event.
+    """Return (position, seen_at, worker, failure, the time now, failed_at) of a checkpoint, its event, and more.
 
     The columns of the event: position, id, stream id and version, NULL if there is none; and the id of the event that
-    is at that position now, NULL if there is none. No row if the projection has not begun.
+    is at that position now, NULL if there is none. Then: partitions, next_partitions, started_after, outside_after.
+    No row if the projection has not begun.
     """
     checkpoints = tables.checkpoints.c
     columns = (
@@ -72,28 +117,107 @@ def find_checkpoint(tables: Tables) -> ClauseElement:
         now().label("now"),
         checkpoints.failed_at,
         *_event_of(tables),
+        checkpoints.partitions,
+        checkpoints.next_partitions,
+        checkpoints.started_after,
+        checkpoints.outside_after,
     )
     return select(*columns).where(checkpoints.name == bindparam("name"))
+
+
+def find_partitions(tables: Tables) -> ClauseElement:
+    """Return the checkpoints of a projection's partitions, the lowest position first; no rows if it has none.
+
+    The columns: name, position, the five of its event, seen_at, worker, failure, failed_at, stop_position,
+    partition_number, started_after, outside_after.
+    """
+    checkpoints = tables.checkpoints.c
+    columns = (
+        checkpoints.name,
+        checkpoints.position,
+        *_event_of(tables),
+        checkpoints.seen_at,
+        checkpoints.worker,
+        checkpoints.failure,
+        checkpoints.failed_at,
+        checkpoints.stop_position,
+        checkpoints.partition_number,
+        checkpoints.started_after,
+        checkpoints.outside_after,
+    )
+    of_projection = checkpoints.partition_of == bindparam("projection")
+    return select(*columns).where(of_projection).order_by(checkpoints.position, checkpoints.partition_number)
 
 
 def lock_checkpoint(tables: Tables) -> ClauseElement:
     """Lock a checkpoint until the transaction ends; return its position and its event. No row if it is locked.
 
-    The event is as in `find_checkpoint`. On SQLite, the transaction keeps all other writers out.
+    Also no row if it is that of a projection with partitions. The event is as in `find_checkpoint`. On SQLite, the
+    transaction keeps all other writers out.
     """
     checkpoints = tables.checkpoints.c
     return (
         select(checkpoints.position, *_event_of(tables))
-        .where(checkpoints.name == bindparam("name"))
+        .where(checkpoints.name == bindparam("name"), checkpoints.partitions == literal_column("1"))
         .with_for_update(skip_locked=True)
     )
+
+
+def lock_row(tables: Tables) -> ClauseElement:
+    """Lock a row of a projection or a partition until the transaction ends, and return it. No row if it is locked.
+
+    The columns: position, the five of its event as in `find_checkpoint`, name, partitions, partition_number,
+    stop_position, outside_after.
+    """
+    of_name = tables.checkpoints.c.name == bindparam("name")
+    return select(*_locked_columns(tables)).where(of_name).with_for_update(skip_locked=True)
+
+
+def lock_partition(tables: Tables) -> ClauseElement:
+    """Lock the checkpoint of a partition that is behind a position and that no one else has locked, and return it.
+
+    The columns are those of `lock_row`. The one with the lowest position comes first, and those at whose next
+    event a handler has failed come last. No row if there is none.
+    """
+    checkpoints = tables.checkpoints.c
+    takes_failed = bindparam("takes_failed", type_=Integer) == literal_column("1")
+    return (
+        select(*_locked_columns(tables))
+        .where(
+            checkpoints.partition_of == bindparam("projection"),
+            checkpoints.position < bindparam("settled_position", type_=BigInteger),
+            or_(checkpoints.stop_position.is_(None), checkpoints.position < checkpoints.stop_position),
+            or_(takes_failed, checkpoints.failed_at.is_(None)),
+        )
+        .order_by(
+            case((checkpoints.failure.is_(None), literal_column("0")), else_=literal_column("1")),
+            checkpoints.position,
+            checkpoints.partition_number,
+        )
+        .limit(literal_column("1"))
+        .with_for_update(skip_locked=True)
+    )
+
+
+def lock_projection(tables: Tables) -> ClauseElement:
+    """Lock the row of a projection until the transaction ends, after waiting for a batch under way; return it.
+
+    The columns are those of `lock_row`. It lets partitions add dead letters meanwhile.
+    """
+    of_name = tables.checkpoints.c.name == bindparam("name")
+    return select(*_locked_columns(tables)).where(of_name).with_for_update(key_share=True)
+
+
+def _locked_columns(tables: Tables) -> list[ColumnElement[Any]]:
+    checkpoints = tables.checkpoints.c
+    names = ("name", "partitions", "partition_number", "stop_position", "outside_after")
+    return [checkpoints.position, *_event_of(tables), *[checkpoints[name] for name in names]]
 
 
 def _event_of(tables: Tables) -> list[ColumnElement[Any]]:
     checkpoints, events = tables.checkpoints.c, tables.events.alias("checkpoint_event").c
     id_there = select(events.event_id).where(events.position == checkpoints.event_position).scalar_subquery()
-    names = ("event_position", "event_id", "event_stream_id", "event_version")
-    return [*[checkpoints[name] for name in names], id_there.label("id_there")]
+    return [*[checkpoints[name] for name in EVENT_OF_CHECKPOINT], id_there.label("id_there")]
 
 
 def has_log_gone_back(tables: Tables) -> ColumnElement[bool]:
@@ -113,9 +237,10 @@ def has_log_gone_back(tables: Tables) -> ColumnElement[bool]:
     reasons: list[ColumnElement[bool]] = [is_there, is_explained]
     if tables.layout.is_partitioned:
         reasons.append(is_in_part(tables, checkpoints.event_position))
-    return case((checkpoints.event_id.is_(None), checkpoints.position > last), else_=not_(or_(*reasons))).label(
-        "has_log_gone_back"
-    )
+    return case(
+        (checkpoints.event_id.is_(None), (checkpoints.position > last) & (checkpoints.position < PARTITIONED)),
+        else_=not_(or_(*reasons)),
+    ).label("has_log_gone_back")
 
 
 def advance_checkpoint(tables: Tables) -> ClauseElement:
@@ -154,6 +279,14 @@ def mark_stopped(tables: Tables) -> ClauseElement:
     return _updated_unless_locked(tables, seen_at=null()).where(of_worker)
 
 
+def mark_stopped_in_partitions(tables: Tables) -> ClauseElement:
+    """Do the same in all partitions of a projection."""
+    checkpoints = tables.checkpoints.c
+    of_worker = (checkpoints.partition_of == bindparam("projection"), checkpoints.worker == bindparam("worker"))
+    unlocked = select(checkpoints.name).where(*of_worker).with_for_update(skip_locked=True)
+    return update_table(tables.checkpoints).where(checkpoints.name.in_(unlocked)).values(seen_at=null())
+
+
 def mark_failed(tables: Tables) -> ClauseElement:
     """Record which event has failed. Do nothing if another worker is in a batch."""
     return _updated_unless_locked(tables, failed_at=now(), failure=bindparam("failure", type_=Text))
@@ -167,16 +300,83 @@ def mark_retrying(tables: Tables) -> ClauseElement:
     )
 
 
-def set_checkpoint(tables: Tables) -> ClauseElement:
-    """Set a locked checkpoint to a position, as if the projection had just begun there."""
-    position = bindparam("position", type_=BigInteger)
-    no_event = dict.fromkeys(("event_position", "event_id", "event_stream_id", "event_version"), null())
-    return _updated(tables, position=position, updated_at=now(), failed_at=null(), failure=null(), **no_event)
+def reset_checkpoint(tables: Tables) -> ClauseElement:
+    """Set a locked checkpoint back to where the projection began.
+
+    Handlers with outside effects are not called again for the events up to its present position.
+    """
+    checkpoints = tables.checkpoints.c
+    no_event = dict.fromkeys(EVENT_OF_CHECKPOINT, null())
+    outside_after = case(
+        (checkpoints.outside_after < checkpoints.position, checkpoints.position), else_=checkpoints.outside_after
+    )
+    return _updated(
+        tables,
+        position=checkpoints.started_after,
+        outside_after=outside_after,
+        updated_at=now(),
+        failed_at=null(),
+        failure=null(),
+        **no_event,
+    )
 
 
 def rename_checkpoint(tables: Tables) -> ClauseElement:
     """Rename a locked checkpoint."""
     return _updated(tables, name=bindparam("new_name", type_=Text))
+
+
+def move_partition(tables: Tables) -> ClauseElement:
+    """Give a locked partition to a projection of another name."""
+    names = {name: bindparam(f"new_{name}", type_=Text) for name in ("name", "partition_of")}
+    return _updated(tables, **names)
+
+
+def set_outside_after(tables: Tables) -> ClauseElement:
+    """Set after which position the handlers with outside effects are called, in a locked checkpoint."""
+    return _updated(tables, outside_after=bindparam("outside_after", type_=BigInteger))
+
+
+def stop_partition(tables: Tables) -> ClauseElement:
+    """Let a partition handle nothing after a position, or after its present one if that is higher.
+
+    It waits for the partition's batch, if there is one.
+    """
+    return _updated(tables, stop_position=_stop_position(tables))
+
+
+def stop_partition_unless_locked(tables: Tables) -> ClauseElement:
+    """Do the same, but do nothing if the partition has a batch."""
+    return _updated_unless_locked(tables, stop_position=_stop_position(tables))
+
+
+def _stop_position(tables: Tables) -> ColumnElement[int]:
+    position, at_least = tables.checkpoints.c.position, bindparam("stop_position", type_=BigInteger)
+    return case((position > at_least, position), else_=at_least)
+
+
+def release_partitions(tables: Tables) -> ClauseElement:
+    """Let all partitions of a projection go on, because their number does not change."""
+    of_projection = tables.checkpoints.c.partition_of == bindparam("projection", type_=Text)
+    return update_table(tables.checkpoints).where(of_projection).values(stop_position=null())
+
+
+def plan_partitions(tables: Tables) -> ClauseElement:
+    """Record how many partitions a projection will have; NULL if that does not change."""
+    return _updated(tables, next_partitions=bindparam("next_partitions", type_=Integer))
+
+
+def set_partitions(tables: Tables) -> ClauseElement:
+    """Set how many partitions a locked projection has, and the checkpoint in its own row."""
+    columns = ("position", *EVENT_OF_CHECKPOINT, "outside_after", "partitions")
+    values = {name: bindparam(name, type_=tables.checkpoints.c[name].type) for name in columns}
+    no_worker = dict.fromkeys(("next_partitions", "seen_at", "worker", "failed_at", "failure"), null())
+    return _updated(tables, **values, **no_worker, updated_at=now())
+
+
+def delete_partitions(tables: Tables) -> ClauseElement:
+    """Delete the locked checkpoints of all partitions of a projection."""
+    return delete_from(tables.checkpoints).where(tables.checkpoints.c.partition_of == bindparam("projection"))
 
 
 def delete_checkpoint(tables: Tables) -> ClauseElement:
@@ -216,22 +416,36 @@ def next_event_time(tables: Tables) -> ClauseElement:
     return select(events.recorded_at).where(after).order_by(events.position).limit(literal_column("1"))
 
 
-def projection_health(tables: Tables) -> ClauseElement:
-    """Return the lag and the failures of each projection, by name.
+def first_event_since(tables: Tables) -> ClauseElement:
+    """Return the lowest position of an event that was recorded at or after a time; NULL if there is none.
 
-    The columns: name, position, events after it, when the first of these was recorded, pending dead letters, failure,
-    time of the failure, the time now, whether the log went back. Events and dead letters are counted up to `at_most`,
-    so that a health check stays cheap however large the lag is.
+    The sum keeps the planner from searching the index of positions from its start.
+    """
+    events = tables.events.c
+    since = events.recorded_at >= bindparam("since", type_=events.recorded_at.type)
+    return select(func.min(events.position + literal_column("0")).label("position")).where(since)
+
+
+def projection_health(tables: Tables) -> ClauseElement:
+    """Return the lag and the failures of each checkpoint, by the name of the projection and the partition's number.
+
+    The columns: name of the projection, position, events after it, when the first of these was recorded, pending dead
+    letters of the projection, failure, time of the failure, the time now, whether the log went back, number of the
+    partition, worker, seen_at, updated_at, started_after. Events and dead letters are counted up to `at_most`, so that
+    a health check stays cheap however large the lag is.
     """
     checkpoints, events, letters = tables.checkpoints.c, tables.events.c, tables.dead_letters.c
     at_most = bindparam("at_most", type_=BigInteger)
     after = events.position > checkpoints.position
     behind = select(events.position).where(after).limit(at_most).correlate(tables.checkpoints).subquery("behind")
-    is_pending = (letters.projection == checkpoints.name, letters.status == literal_column("'pending'"))
+    is_pending = (
+        letters.projection == func.coalesce(checkpoints.partition_of, checkpoints.name),
+        letters.status == literal_column("'pending'"),
+    )
     pending = select(letters.position).where(*is_pending).limit(at_most)
     oldest = select(events.recorded_at).where(after).order_by(events.position).limit(literal_column("1"))
-    return select(
-        checkpoints.name,
+    columns = (
+        _projection(tables),
         checkpoints.position,
         select(func.count().label("number")).select_from(behind).scalar_subquery().label("behind"),
         oldest.correlate(tables.checkpoints).scalar_subquery().label("oldest"),
@@ -243,7 +457,13 @@ def projection_health(tables: Tables) -> ClauseElement:
         checkpoints.failed_at,
         now().label("now"),
         has_log_gone_back(tables),
-    ).order_by(checkpoints.name)
+        checkpoints.partition_number,
+        checkpoints.worker,
+        checkpoints.seen_at,
+        checkpoints.updated_at,
+        checkpoints.started_after,
+    )
+    return select(*columns).where(_is_checkpoint(tables)).order_by(literal_column("1"), checkpoints.partition_number)
 
 
 # --- dead letters
@@ -278,6 +498,12 @@ def count_dead_letters(tables: Tables) -> ClauseElement:
         .where(letters.status == literal_column("'pending'"))
         .group_by(letters.projection)
     )
+
+
+def count_pending_after(tables: Tables) -> ClauseElement:
+    """Return how many pending dead letters a projection has after a position."""
+    after = tables.dead_letters.c.position > bindparam("after_position", type_=BigInteger)
+    return select(func.count().label("pending")).where(_pending(tables), after)
 
 
 def find_dead_letters(tables: Tables) -> ClauseElement:

@@ -42,7 +42,7 @@ from eventstore.tables.after_position import start_streams_at_newest_position
 from eventstore.tables.immutability import PERMISSION_TABLE, protect
 from eventstore.tables.names import qualified_name
 
-SCHEMA_VERSION: Final = 11
+SCHEMA_VERSION: Final = 12
 """The version of these tables, written to es_schema by the newest revision."""
 
 BREAKING_VERSION: Final = 1
@@ -386,6 +386,33 @@ def _checkpoints(metadata: MetaData) -> Table:
         Column("event_id", Uuid(), comment="Id of that event"),
         Column("event_stream_id", _KEY_TEXT, comment="Stream of that event"),
         Column("event_version", _BIG, comment="Version of that event"),
+        Column(
+            "started_after",
+            _BIG,
+            nullable=False,
+            server_default=text("0"),
+            comment="The position after which the projection began",
+        ),
+        Column(
+            "outside_after",
+            _BIG,
+            comment="Handlers with outside effects are called for later events only; NULL if it has none",
+        ),
+        Column(
+            "partitions",
+            Integer(),
+            nullable=False,
+            server_default=text("1"),
+            comment="How many partitions the projection has; if more than one, each has a row",
+        ),
+        Column(
+            "next_partitions",
+            Integer(),
+            comment="How many it will have, once all have reached `stop_position`; NULL if that does not change",
+        ),
+        Column("stop_position", _BIG, comment="Where a partition waits until their number has changed"),
+        Column("partition_number", Integer(), comment="Number of a partition, from 1; NULL in the row of a projection"),
+        Column("partition_of", _KEY_TEXT, comment="The projection of a partition; NULL in the row of a projection"),
         PrimaryKeyConstraint("name", name="es_checkpoints_pkey"),
         CheckConstraint("position >= 0", name="es_checkpoints_position_check"),
         CheckConstraint("length(name) BETWEEN 1 AND 255", name="es_checkpoints_name_check"),

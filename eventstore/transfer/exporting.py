@@ -91,7 +91,8 @@ def export_events(
         resume: Continue an existing file of JSON Lines after its last event, with the same filters; an incomplete line
             at its end is removed. Only the first line and the end of the file are read. A missing file is created.
         snapshots: Whether to write the snapshots, too (JSON Lines, without filters).
-        checkpoints: Whether to write the checkpoints of projections, too (JSON Lines, without filters).
+        checkpoints: Whether to write the checkpoints of projections, too (JSON Lines, without filters). Partitions of
+            one must be at the same position.
         wait_seconds: How long to wait, in all, for appends in progress. After that, the export ends before them.
         on_progress: Called after each page.
 
@@ -227,15 +228,20 @@ class _Export:
     def _checkpoints(self) -> Iterator[Checkpoint]:
         with self._store.core.execution.statement() as run:
             rows = run(find_checkpoints)
+        positions: dict[str, int] = {}
         for name, position, *_ in rows:
+            if positions.setdefault(name, position) != position:
+                msg = (
+                    f"projection {name!r} has partitions at different positions, and an export has one for each "
+                    "projection; give it one partition first (ProjectionAdmin.set_partitions)"
+                )
+                raise InvalidInput(msg)
+        for name, position in positions.items():
             yield Checkpoint(name, position)
 
 
 def _filter_text(filter_: EventFilter) -> str:
-    parts = [f"{field} {', '.join(names)}" for field, names in filter_.named.items()]
-    if filter_.after_position:
-        parts.append(f"after position {filter_.after_position}")
-    return " and ".join(parts)
+    return " and ".join(f"{field} {', '.join(names)}" for field, names in filter_.named.items())
 
 
 def _without_tags(filters_text: str) -> str:

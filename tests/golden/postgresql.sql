@@ -742,3 +742,125 @@ UPDATE es_alembic_version SET version_num='es_0011' WHERE es_alembic_version.ver
 
 COMMIT;
 
+BEGIN;
+
+-- Running upgrade es_0011 -> es_0012
+
+COMMIT;
+
+SET lock_timeout = '1000ms';
+
+SET statement_timeout = '0';
+
+ALTER TABLE es_checkpoints ADD COLUMN IF NOT EXISTS started_after BIGINT DEFAULT 0 NOT NULL;
+
+COMMENT ON COLUMN es_checkpoints.started_after IS 'The position after which the projection began';
+
+RESET lock_timeout;
+
+RESET statement_timeout;
+
+BEGIN;
+
+COMMIT;
+
+SET lock_timeout = '1000ms';
+
+SET statement_timeout = '0';
+
+ALTER TABLE es_checkpoints ADD COLUMN IF NOT EXISTS outside_after BIGINT;
+
+COMMENT ON COLUMN es_checkpoints.outside_after IS 'Handlers with outside effects are called for later events only; NULL if it has none';
+
+RESET lock_timeout;
+
+RESET statement_timeout;
+
+BEGIN;
+
+COMMIT;
+
+SET lock_timeout = '1000ms';
+
+SET statement_timeout = '0';
+
+ALTER TABLE es_checkpoints ADD COLUMN IF NOT EXISTS partitions INTEGER DEFAULT 1 NOT NULL;
+
+COMMENT ON COLUMN es_checkpoints.partitions IS 'How many partitions the projection has; if more than one, each has a row';
+
+RESET lock_timeout;
+
+RESET statement_timeout;
+
+BEGIN;
+
+COMMIT;
+
+SET lock_timeout = '1000ms';
+
+SET statement_timeout = '0';
+
+ALTER TABLE es_checkpoints ADD COLUMN IF NOT EXISTS next_partitions INTEGER;
+
+COMMENT ON COLUMN es_checkpoints.next_partitions IS 'How many it will have, once all have reached `stop_position`; NULL if that does not change';
+
+RESET lock_timeout;
+
+RESET statement_timeout;
+
+BEGIN;
+
+COMMIT;
+
+SET lock_timeout = '1000ms';
+
+SET statement_timeout = '0';
+
+ALTER TABLE es_checkpoints ADD COLUMN IF NOT EXISTS stop_position BIGINT;
+
+COMMENT ON COLUMN es_checkpoints.stop_position IS 'Where a partition waits until their number has changed';
+
+RESET lock_timeout;
+
+RESET statement_timeout;
+
+BEGIN;
+
+COMMIT;
+
+SET lock_timeout = '1000ms';
+
+SET statement_timeout = '0';
+
+ALTER TABLE es_checkpoints ADD COLUMN IF NOT EXISTS partition_number INTEGER;
+
+COMMENT ON COLUMN es_checkpoints.partition_number IS 'Number of a partition, from 1; NULL in the row of a projection';
+
+RESET lock_timeout;
+
+RESET statement_timeout;
+
+BEGIN;
+
+COMMIT;
+
+SET lock_timeout = '1000ms';
+
+SET statement_timeout = '0';
+
+ALTER TABLE es_checkpoints ADD COLUMN IF NOT EXISTS partition_of TEXT COLLATE "C";
+
+COMMENT ON COLUMN es_checkpoints.partition_of IS 'The projection of a partition; NULL in the row of a projection';
+
+RESET lock_timeout;
+
+RESET statement_timeout;
+
+BEGIN;
+
+UPDATE es_schema SET version = 12;
+
+UPDATE es_alembic_version SET version_num='es_0012' WHERE es_alembic_version.version_num = 'es_0011';
+
+COMMIT;
+

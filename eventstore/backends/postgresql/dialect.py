@@ -52,6 +52,7 @@ from eventstore.errors import (
     UnsuitableTransaction,
 )
 from eventstore.filters import EventFilter
+from eventstore.partitions import Partition
 from eventstore.parts import Runway
 from eventstore.rows.mapper import METADATA, POSITION, PendingAppend
 from eventstore.statements.boundaries import raise_generation
@@ -83,7 +84,12 @@ from eventstore.statements.postgresql.lock_table import lock_derived_rows
 from eventstore.statements.postgresql.log_view import last_without_gap, log_view
 from eventstore.statements.postgresql.notifications import notify
 from eventstore.statements.postgresql.positions import drawing
-from eventstore.statements.postgresql.read_page import read_everything, read_everything_backwards, read_matching
+from eventstore.statements.postgresql.read_page import (
+    read_everything,
+    read_everything_backwards,
+    read_matching,
+    read_partition,
+)
 from eventstore.statements.postgresql.tag_locks import (
     MAX_LOCKED_TAGS,
     MAX_LOCKED_TAGS_OF_TRANSACTION,
@@ -111,6 +117,7 @@ class PostgreSQLDialect:
     """
 
     loader: Final = PostgreSQLLoader()
+    filters_partitions: Final = True
 
     on_citus: bool = False
     """Whether Citus has the tables on a worker, distributed by their schema; False until a store has looked."""
@@ -443,6 +450,7 @@ class PostgreSQLDialect:
         settled_position: int,
         token_position: int = 0,
         backwards: bool = False,
+        partition: Partition | None = None,
     ) -> tuple[PageHeader, Sequence[Row]]:
         """Read with one array for each field of a filter."""
         everything = read_everything_backwards if backwards else read_everything
@@ -456,9 +464,11 @@ class PostgreSQLDialect:
             settled_position=settled_position,
             token_position=token_position,
         )
-        if filters:  # each may begin later than the page
-            begins = [filter_.after_position for filter_ in filters]
-            parameters["after_position"] = max(after_position, min(begins))
+        if partition is not None:
+            statement = read_partition(fields_of(filters) or ((),))
+            parameters |= {"partition_number": partition.number, "partitions": partition.partitions}
+            parameters["after_position_0"] = after_position
+        parameters["after_position"] = after_position  # by which the header is read
         header, *rows = run(statement, **parameters)
         _, part, table, settled_id, token_id, in_recovery, _, _, _, started_at = header
         server = Server(table, started_at, bool(in_recovery))

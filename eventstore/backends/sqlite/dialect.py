@@ -37,6 +37,7 @@ from eventstore.errors import (
     UnsuitableSetting,
 )
 from eventstore.filters import EventFilter
+from eventstore.partitions import Partition
 from eventstore.rows.mapper import PendingAppend
 from eventstore.statements.boundaries import raise_generation
 from eventstore.statements.columns import APPENDED_COLUMNS
@@ -76,6 +77,7 @@ class SQLiteDialect:
     """
 
     append_to_all: Final = None
+    filters_partitions: Final = False
 
     def __init__(self, *, place: TablesPlace | None = None, paramstyle: str = "named") -> None:
         self.place = place or TablesPlace("this database")
@@ -290,6 +292,7 @@ class SQLiteDialect:
         settled_position: int,
         token_position: int = 0,
         backwards: bool = False,
+        partition: Partition | None = None,  # noqa: ARG002  # SQLite has no hash function
     ) -> tuple[PageHeader, Sequence[Row]]:
         """Read with one JSON array for each field of a filter."""
         everything = read_everything_backwards if backwards else read_everything

@@ -165,6 +165,13 @@ class Checkpoint(ReadOnlyModel):
     event_id = models.UUIDField(null=True)
     event_stream_id = models.CharField(max_length=255, null=True)
     event_version = models.BigIntegerField(null=True)
+    started_after = models.BigIntegerField(default=0)
+    outside_after = models.BigIntegerField(null=True)
+    partitions = models.IntegerField(default=1)
+    next_partitions = models.IntegerField(null=True)
+    stop_position = models.BigIntegerField(null=True)
+    partition_number = models.IntegerField(null=True)
+    partition_of = models.CharField(max_length=255, null=True)
 
     class Meta(ReadOnlyModel.Meta):
         db_table = "es_checkpoints"

@@ -10,11 +10,12 @@ start time of the server as the time.
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import ARRAY, BigInteger, Text
+from sqlalchemy import ARRAY, BigInteger, Integer, Text
 from sqlalchemy.sql import ClauseElement
 
 from eventstore.common.validation import MAX_VERSION
 from eventstore.filters import FIELDS, TAGS
+from eventstore.partitions import HASH_DIGITS
 from eventstore.statements import Statement
 from eventstore.statements.columns import EVENT_COLUMNS
 from eventstore.statements.detached import NO_PART, PART_IN_RANGE
@@ -86,42 +87,64 @@ def read_matching(filters: FilterFields, *, backwards: bool = False) -> Statemen
     Otherwise the planner may choose another index by its estimate: the one of positions, read to the end of the log, or
     the one of the other field, read from its start.
     """
+    return _read_matching(filters, " DESC" if backwards else "", partitioned=False)
 
+
+@cache
+def read_partition(filters: FilterFields) -> Statement:
+    """Return the statement for the events that match filters and are in partition `partition_number` of `partitions`.
+
+    It is the one of `read_matching`, which also compares the hash of the stream id. No index has that.
+    """
+    return _read_matching(filters, "", partitioned=True)
+
+
+def _read_matching(filters: FilterFields, direction: str, *, partitioned: bool) -> Statement:
     def read_matching_page(tables: Tables) -> ClauseElement:
-        events, direction = table_name(tables.events), " DESC" if backwards else ""
+        events = table_name(tables.events)
         streams = table_name(tables.streams) if tables.layout.is_partitioned else None
         matches = "UNION".join(
-            _lookup_of_tags(events, table_name(tables.tags), number, fields, direction)
+            _lookup_of_tags(events, table_name(tables.tags), number, fields, direction, partitioned=partitioned)
             if TAGS in fields
-            else _lookup(events, number, fields, direction, streams)
+            else _lookup(events, number, fields, direction, streams, partitioned=partitioned)
             for number, fields in enumerate(filters)
         )
         types: dict[str, Any] = {f"after_position_{number}": BigInteger for number in range(len(filters))}
         types |= {f"{field}_{number}": ARRAY(Text) for number, fields in enumerate(filters) for field in fields}
+        types |= dict.fromkeys(("partition_number", "partitions") if partitioned else (), Integer)
         return _page(tables, _MATCHING_EVENTS, types, matches=matches, direction=direction)
 
     return read_matching_page
 
 
-def _lookup(events: str, n: int, fields: tuple[str, ...], direction: str, streams: str | None) -> str:
+def _is_in_partition(stream_id: str) -> str:
+    """Compare the hash of a stream id, as `partitions.partition_of` does."""
+    digits = f"'x' || left(encode(sha256(convert_to({stream_id}, 'UTF8')), 'hex'), {HASH_DIGITS})"
+    return f" AND mod(CAST(CAST({digits} AS BIT({4 * HASH_DIGITS})) AS INTEGER), :partitions) + 1 = :partition_number"
+
+
+def _lookup(
+    events: str, n: int, fields: tuple[str, ...], direction: str, streams: str | None, *, partitioned: bool
+) -> str:
     """Find the positions that filter number `n` matches, at most a page for each value of its first field.
 
     If `streams`, the table of streams, is given, es_events is partitioned, and the statement names the positions, so
-    that PostgreSQL skips the other parts.
+    that PostgreSQL skips the other parts. If `partitioned`, only the streams of a projection's partition match.
     """
+    in_partition = _is_in_partition("candidate.stream_id") if partitioned else ""
     if not fields:
         return f"""
             SELECT match_{n}.position
             FROM (
                 SELECT candidate.position
                 FROM {events} AS candidate
-                WHERE candidate.position > :after_position_{n} AND candidate.position <= :up_to_position
+                WHERE candidate.position > :after_position_{n} AND candidate.position <= :up_to_position{in_partition}
                 ORDER BY candidate.position{direction}
                 LIMIT :page_size
             ) AS match_{n}
         """
     first, *others = [field for field in FIELDS if field in fields]
-    matches = "".join(f" AND (candidate.{FIELDS[field]} || '') = any(:{field}_{n})" for field in others)
+    matches = "".join(f" AND (candidate.{FIELDS[field]} || '') = any(:{field}_{n})" for field in others) + in_partition
     if first == "stream_ids":
         key = "candidate.stream_id, candidate.version"
         after, last = f"({_last_version(events, n, f'after_position_{n}', streams)})", str(MAX_VERSION)
@@ -149,7 +172,9 @@ def _lookup(events: str, n: int, fields: tuple[str, ...], direction: str, stream
     """
 
 
-def _lookup_of_tags(events: str, tags: str, n: int, fields: tuple[str, ...], direction: str) -> str:
+def _lookup_of_tags(
+    events: str, tags: str, n: int, fields: tuple[str, ...], direction: str, *, partitioned: bool
+) -> str:
     """Find the positions that filter number `n` matches, at most a page, by the rarest of its tags.
 
     Tags are counted up to 1,000 in the range that is read. OFFSET 0 prevents a join by a scan of the whole table.
@@ -158,10 +183,12 @@ def _lookup_of_tags(events: str, tags: str, n: int, fields: tuple[str, ...], dir
         f"candidate.{FIELDS[field]} = any(:{field}_{n})" for field in fields if field in ("stream_ids", "categories")
     ]
     conditions = [f"tag.event_type = any(:event_types_{n})"] if "event_types" in fields else []
-    if others:
+    if others or partitioned:
+        of_event = " AND ".join(["candidate.position = tag.position", *others])
+        in_partition = _is_in_partition("candidate.stream_id") if partitioned else ""
         conditions.append(f"""EXISTS (
                         SELECT 1 FROM {events} AS candidate
-                        WHERE candidate.position = tag.position AND {" AND ".join(others)}
+                        WHERE {of_event}{in_partition}
                         OFFSET 0
                     )""")
     more = "".join(f"\n                    AND {condition}" for condition in conditions)

@@ -5874,6 +5874,345 @@ FROM (
 ) AS page
 ORDER BY position;
 
+-- postgresql.read_page.read_partition(((),))
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT event.*
+    FROM (
+        SELECT matches.position
+        FROM (
+            SELECT match_0.position
+            FROM (
+                SELECT candidate.position
+                FROM es_events AS candidate
+                WHERE candidate.position > %(after_position_0)b::BIGINT
+                    AND candidate.position <= %(up_to_position)b::BIGINT
+                    AND mod(
+                        CAST(
+                            CAST(
+                                'x' || left(
+                                    encode(sha256(convert_to(candidate.stream_id, 'UTF8')), 'hex'),
+                                    7
+                                ) AS BIT(28)
+                            ) AS INTEGER
+                        ),
+                        %(partitions)b::INTEGER
+                    ) + 1 = %(partition_number)b::INTEGER
+                ORDER BY candidate.position
+                LIMIT %(page_size)b::BIGINT
+            ) AS match_0
+        ) AS matches
+        ORDER BY matches.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- postgresql.read_page.read_partition((('categories',),))
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT event.*
+    FROM (
+        SELECT matches.position
+        FROM (
+            SELECT match_0.position
+            FROM unnest(%(categories_0)b::TEXT[]) AS filter_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position
+                FROM es_events AS candidate
+                WHERE (candidate.category, candidate.position) > (
+                    filter_0.value, %(after_position_0)b::BIGINT
+                )
+                    AND (candidate.category, candidate.position) <= (
+                        filter_0.value, %(up_to_position)b::BIGINT
+                    )
+                    AND mod(
+                        CAST(
+                            CAST(
+                                'x' || left(
+                                    encode(sha256(convert_to(candidate.stream_id, 'UTF8')), 'hex'),
+                                    7
+                                ) AS BIT(28)
+                            ) AS INTEGER
+                        ),
+                        %(partitions)b::INTEGER
+                    ) + 1 = %(partition_number)b::INTEGER
+                ORDER BY candidate.category, candidate.position
+                LIMIT %(page_size)b::BIGINT
+            ) AS match_0
+                ON true
+        ) AS matches
+        ORDER BY matches.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- postgresql.read_page.read_partition((('tags',), ('stream_ids',)))
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT event.*
+    FROM (
+        SELECT matches.position
+        FROM (
+            SELECT match_0.position
+            FROM (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag = (
+                    (
+                        SELECT wanted.name
+                        FROM unnest(%(tags_0)b::TEXT[]) AS wanted(name)
+                        ORDER BY (
+                            SELECT count(*) AS number
+                            FROM (
+                                SELECT 1 AS one
+                                FROM es_event_tags AS tag
+                                WHERE tag.tag = (wanted.name COLLATE "C")
+                                    AND tag.position > %(after_position_0)b::BIGINT
+                                    AND tag.position <= %(up_to_position)b::BIGINT
+                                    AND cardinality(%(tags_0)b::TEXT[]) > 1
+                                ORDER BY tag.tag, tag.position
+                                LIMIT 1000
+                            ) AS counted
+                        )
+                        LIMIT 1
+                    ) COLLATE "C"
+                )
+                    AND tag.position > %(after_position_0)b::BIGINT
+                    AND tag.position <= %(up_to_position)b::BIGINT
+                    AND EXISTS (
+                        SELECT 1
+                        FROM es_events AS candidate
+                        WHERE candidate.position = tag.position
+                            AND mod(
+                                CAST(
+                                    CAST(
+                                        'x' || left(
+                                            encode(
+                                                sha256(convert_to(candidate.stream_id, 'UTF8')),
+                                                'hex'
+                                            ),
+                                            7
+                                        ) AS BIT(28)
+                                    ) AS INTEGER
+                                ),
+                                %(partitions)b::INTEGER
+                            ) + 1 = %(partition_number)b::INTEGER
+                        OFFSET 0
+                    )
+                    AND NOT EXISTS (
+                        SELECT 1
+                        FROM unnest(%(tags_0)b::TEXT[]) AS wanted(name)
+                        WHERE cardinality(%(tags_0)b::TEXT[]) > 1
+                            AND NOT EXISTS (
+                                SELECT 1
+                                FROM es_event_tags AS other
+                                WHERE other.tag = (wanted.name COLLATE "C")
+                                    AND other.position = tag.position
+                                OFFSET 0
+                            )
+                        OFFSET 0
+                    )
+                ORDER BY tag.position
+                LIMIT %(page_size)b::BIGINT
+            ) AS match_0
+            UNION
+            SELECT match_1.position
+            FROM unnest(%(stream_ids_1)b::TEXT[]) AS filter_1(value)
+            JOIN LATERAL (
+                SELECT candidate.position
+                FROM es_events AS candidate
+                WHERE (candidate.stream_id, candidate.version) > (
+                    filter_1.value,
+                    (
+                        WITH RECURSIVE search(low, high) AS (
+                            SELECT
+                                CAST(0 AS BIGINT) AS low,
+                                (
+                                    SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
+                                    FROM es_events AS newest
+                                    WHERE newest.stream_id = filter_1.value
+                                ) AS high
+                            UNION ALL
+                            SELECT
+                                CASE
+                                    WHEN probe.position <= %(after_position_1)b::BIGINT
+                                        THEN probe.version
+                                    ELSE search.low
+                                    END AS low,
+                                CASE
+                                    WHEN probe.position <= %(after_position_1)b::BIGINT
+                                        THEN search.high
+                                    ELSE (search.low + search.high + 1) / 2 - 1
+                                    END AS high
+                            FROM search
+                            JOIN LATERAL (
+                                SELECT event.version, event.position
+                                FROM es_events AS event
+                                WHERE (event.stream_id, event.version) >= (
+                                    filter_1.value, (search.low + search.high + 1) / 2
+                                )
+                                ORDER BY event.stream_id, event.version
+                                LIMIT 1
+                            ) AS probe
+                                ON true
+                            WHERE search.low < search.high
+                        )
+                        SELECT search.low
+                        FROM search
+                        WHERE search.low = search.high
+                    )
+                )
+                    AND (candidate.stream_id, candidate.version) <= (
+                        filter_1.value, 9223372036854775807
+                    )
+                    AND mod(
+                        CAST(
+                            CAST(
+                                'x' || left(
+                                    encode(sha256(convert_to(candidate.stream_id, 'UTF8')), 'hex'),
+                                    7
+                                ) AS BIT(28)
+                            ) AS INTEGER
+                        ),
+                        %(partitions)b::INTEGER
+                    ) + 1 = %(partition_number)b::INTEGER
+                    AND candidate.position + 0 <= %(up_to_position)b::BIGINT
+                ORDER BY candidate.stream_id, candidate.version
+                LIMIT %(page_size)b::BIGINT
+            ) AS match_1
+                ON true
+        ) AS matches
+        ORDER BY matches.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
 -- postgresql.schemas.drawn_in_schemas
 SELECT
     CAST(pg_namespace.nspname AS TEXT) AS schema,
@@ -6241,6 +6580,64 @@ SET
 WHERE es_checkpoints.name = %(name)b::TEXT COLLATE "C" AND es_checkpoints.position = %(old)b::BIGINT
 RETURNING es_checkpoints.position;
 
+-- projections.begin_partition
+INSERT INTO es_checkpoints (
+    position,
+    name,
+    event_position,
+    event_id,
+    event_stream_id,
+    event_version,
+    started_after,
+    outside_after,
+    partitions,
+    partition_number,
+    partition_of
+)
+VALUES (
+    %(position)b::BIGINT,
+    %(name)b::TEXT COLLATE "C",
+    %(event_position)b::BIGINT,
+    %(event_id)b::UUID,
+    %(event_stream_id)b::TEXT COLLATE "C",
+    %(event_version)b::BIGINT,
+    %(started_after)b::BIGINT,
+    %(outside_after)b::BIGINT,
+    %(partitions)b::INTEGER,
+    %(partition_number)b::INTEGER,
+    %(partition_of)b::TEXT COLLATE "C"
+)
+ON CONFLICT (name)
+DO NOTHING
+RETURNING es_checkpoints.name;
+
+-- projections.begin_projection
+INSERT INTO es_checkpoints (
+    position,
+    name,
+    event_position,
+    event_id,
+    event_stream_id,
+    event_version,
+    started_after,
+    outside_after,
+    partitions
+)
+VALUES (
+    %(position)b::BIGINT,
+    %(name)b::TEXT COLLATE "C",
+    %(event_position)b::BIGINT,
+    %(event_id)b::UUID,
+    %(event_stream_id)b::TEXT COLLATE "C",
+    %(event_version)b::BIGINT,
+    %(started_after)b::BIGINT,
+    %(outside_after)b::BIGINT,
+    %(partitions)b::INTEGER
+)
+ON CONFLICT (name)
+DO NOTHING
+RETURNING es_checkpoints.name;
+
 -- projections.blocked_streams
 SELECT DISTINCT es_dead_letters.stream_id
 FROM es_dead_letters
@@ -6272,6 +6669,13 @@ FROM (
     LIMIT %(at_most)b::BIGINT
 ) AS counted;
 
+-- projections.count_pending_after
+SELECT count(*) AS pending
+FROM es_dead_letters
+WHERE es_dead_letters.projection = %(projection)b::TEXT
+    AND es_dead_letters.status = 'pending'
+    AND es_dead_letters.position > %(after_position)b::BIGINT;
+
 -- projections.create_checkpoint
 INSERT INTO es_checkpoints (position, name)
 VALUES (%(position)b::BIGINT, %(name)b::TEXT)
@@ -6283,6 +6687,9 @@ DELETE FROM es_checkpoints WHERE es_checkpoints.name = %(name)b::TEXT COLLATE "C
 
 -- projections.delete_dead_letters
 DELETE FROM es_dead_letters WHERE es_dead_letters.projection = %(projection)b::TEXT COLLATE "C";
+
+-- projections.delete_partitions
+DELETE FROM es_checkpoints WHERE es_checkpoints.partition_of = %(projection)b::TEXT COLLATE "C";
 
 -- projections.fail_dead_letter
 UPDATE es_dead_letters
@@ -6311,13 +6718,17 @@ SELECT
         SELECT checkpoint_event.event_id
         FROM es_events AS checkpoint_event
         WHERE checkpoint_event.position = es_checkpoints.event_position
-    ) AS id_there
+    ) AS id_there,
+    es_checkpoints.partitions,
+    es_checkpoints.next_partitions,
+    es_checkpoints.started_after,
+    es_checkpoints.outside_after
 FROM es_checkpoints
 WHERE es_checkpoints.name = %(name)b::TEXT COLLATE "C";
 
 -- projections.find_checkpoints
 SELECT
-    es_checkpoints.name,
+    coalesce(es_checkpoints.partition_of, es_checkpoints.name) AS name,
     es_checkpoints.position,
     es_checkpoints.worker,
     es_checkpoints.failure,
@@ -6331,28 +6742,38 @@ SELECT
                 SELECT coalesce(max(newest_event.position), 0) AS position
                 FROM es_events AS newest_event
             )
-        ELSE NOT (
-            (
-                EXISTS (
-                    SELECT *
-                    FROM es_events AS checkpoint_event
-                    WHERE checkpoint_event.position = es_checkpoints.event_position
-                        AND checkpoint_event.event_id = es_checkpoints.event_id
-                )
-            )
-                OR (
+        AND es_checkpoints.position < 9223372036854775807
+            ELSE NOT (
+                (
                     EXISTS (
                         SELECT *
-                        FROM es_events AS tombstone
-                        WHERE tombstone.stream_id = es_checkpoints.event_stream_id
-                            AND tombstone.version > es_checkpoints.event_version
-                            AND tombstone.event_type IN ('$stream-deleted', '$stream-archived')
+                        FROM es_events AS checkpoint_event
+                        WHERE checkpoint_event.position = es_checkpoints.event_position
+                            AND checkpoint_event.event_id = es_checkpoints.event_id
                     )
                 )
-        )
-        END AS has_log_gone_back
+                    OR (
+                        EXISTS (
+                            SELECT *
+                            FROM es_events AS tombstone
+                            WHERE tombstone.stream_id = es_checkpoints.event_stream_id
+                                AND tombstone.version > es_checkpoints.event_version
+                                AND tombstone.event_type IN ('$stream-deleted', '$stream-archived')
+                        )
+                    )
+            )
+            END AS has_log_gone_back,
+    es_checkpoints.partition_number,
+    es_checkpoints.partitions,
+    es_checkpoints.started_after,
+    (
+        SELECT projection.next_partitions
+        FROM es_checkpoints AS projection
+        WHERE projection.name = es_checkpoints.partition_of
+    ) AS next_partitions
 FROM es_checkpoints
-ORDER BY es_checkpoints.name;
+WHERE es_checkpoints.partitions = 1 OR es_checkpoints.partition_of IS NOT NULL
+ORDER BY 1, es_checkpoints.partition_number;
 
 -- projections.find_dead_letters
 SELECT
@@ -6376,6 +6797,36 @@ WHERE es_dead_letters.projection = %(projection)b::TEXT COLLATE "C"
 ORDER BY es_dead_letters.position
 LIMIT %(page_size)b::BIGINT;
 
+-- projections.find_partitions
+SELECT
+    es_checkpoints.name,
+    es_checkpoints.position,
+    es_checkpoints.event_position,
+    es_checkpoints.event_id,
+    es_checkpoints.event_stream_id,
+    es_checkpoints.event_version,
+    (
+        SELECT checkpoint_event.event_id
+        FROM es_events AS checkpoint_event
+        WHERE checkpoint_event.position = es_checkpoints.event_position
+    ) AS id_there,
+    es_checkpoints.seen_at,
+    es_checkpoints.worker,
+    es_checkpoints.failure,
+    es_checkpoints.failed_at,
+    es_checkpoints.stop_position,
+    es_checkpoints.partition_number,
+    es_checkpoints.started_after,
+    es_checkpoints.outside_after
+FROM es_checkpoints
+WHERE es_checkpoints.partition_of = %(projection)b::TEXT COLLATE "C"
+ORDER BY es_checkpoints.position, es_checkpoints.partition_number;
+
+-- projections.first_event_since
+SELECT min(es_events.position + 0) AS position
+FROM es_events
+WHERE es_events.recorded_at >= %(since)b::TIMESTAMP WITH TIME ZONE;
+
 -- projections.lock_checkpoint
 SELECT
     es_checkpoints.position,
@@ -6388,6 +6839,80 @@ SELECT
         FROM es_events AS checkpoint_event
         WHERE checkpoint_event.position = es_checkpoints.event_position
     ) AS id_there
+FROM es_checkpoints
+WHERE es_checkpoints.name = %(name)b::TEXT COLLATE "C" AND es_checkpoints.partitions = 1
+FOR UPDATE SKIP LOCKED;
+
+-- projections.lock_partition
+SELECT
+    es_checkpoints.position,
+    es_checkpoints.event_position,
+    es_checkpoints.event_id,
+    es_checkpoints.event_stream_id,
+    es_checkpoints.event_version,
+    (
+        SELECT checkpoint_event.event_id
+        FROM es_events AS checkpoint_event
+        WHERE checkpoint_event.position = es_checkpoints.event_position
+    ) AS id_there,
+    es_checkpoints.name,
+    es_checkpoints.partitions,
+    es_checkpoints.partition_number,
+    es_checkpoints.stop_position,
+    es_checkpoints.outside_after
+FROM es_checkpoints
+WHERE es_checkpoints.partition_of = %(projection)b::TEXT COLLATE "C"
+    AND es_checkpoints.position < %(settled_position)b::BIGINT
+    AND (
+        es_checkpoints.stop_position IS NULL
+            OR es_checkpoints.position < es_checkpoints.stop_position
+    )
+    AND (%(takes_failed)b::INTEGER = 1 OR es_checkpoints.failed_at IS NULL)
+ORDER BY
+    CASE WHEN (es_checkpoints.failure IS NULL) THEN 0 ELSE 1 END,
+    es_checkpoints.position,
+    es_checkpoints.partition_number
+LIMIT 1
+FOR UPDATE SKIP LOCKED;
+
+-- projections.lock_projection
+SELECT
+    es_checkpoints.position,
+    es_checkpoints.event_position,
+    es_checkpoints.event_id,
+    es_checkpoints.event_stream_id,
+    es_checkpoints.event_version,
+    (
+        SELECT checkpoint_event.event_id
+        FROM es_events AS checkpoint_event
+        WHERE checkpoint_event.position = es_checkpoints.event_position
+    ) AS id_there,
+    es_checkpoints.name,
+    es_checkpoints.partitions,
+    es_checkpoints.partition_number,
+    es_checkpoints.stop_position,
+    es_checkpoints.outside_after
+FROM es_checkpoints
+WHERE es_checkpoints.name = %(name)b::TEXT COLLATE "C"
+FOR NO KEY UPDATE;
+
+-- projections.lock_row
+SELECT
+    es_checkpoints.position,
+    es_checkpoints.event_position,
+    es_checkpoints.event_id,
+    es_checkpoints.event_stream_id,
+    es_checkpoints.event_version,
+    (
+        SELECT checkpoint_event.event_id
+        FROM es_events AS checkpoint_event
+        WHERE checkpoint_event.position = es_checkpoints.event_position
+    ) AS id_there,
+    es_checkpoints.name,
+    es_checkpoints.partitions,
+    es_checkpoints.partition_number,
+    es_checkpoints.stop_position,
+    es_checkpoints.outside_after
 FROM es_checkpoints
 WHERE es_checkpoints.name = %(name)b::TEXT COLLATE "C"
 FOR UPDATE SKIP LOCKED;
@@ -6437,8 +6962,27 @@ WHERE es_checkpoints.name = (
 )
     AND es_checkpoints.worker = %(worker)b::TEXT;
 
+-- projections.mark_stopped_in_partitions
+UPDATE es_checkpoints
+SET seen_at=NULL
+WHERE es_checkpoints.name IN (
+    SELECT es_checkpoints.name
+    FROM es_checkpoints
+    WHERE es_checkpoints.partition_of = %(projection)b::TEXT COLLATE "C"
+        AND es_checkpoints.worker = %(worker)b::TEXT
+    FOR UPDATE SKIP LOCKED
+);
+
+-- projections.move_partition
+UPDATE es_checkpoints
+SET name=%(new_name)b::TEXT, partition_of=%(new_partition_of)b::TEXT
+WHERE es_checkpoints.name = %(name)b::TEXT;
+
 -- projections.names_of_projections
-SELECT es_checkpoints.name FROM es_checkpoints ORDER BY es_checkpoints.name;
+SELECT es_checkpoints.name
+FROM es_checkpoints
+WHERE es_checkpoints.partition_of IS NULL
+ORDER BY es_checkpoints.name;
 
 -- projections.next_event_time
 SELECT es_events.recorded_at
@@ -6447,9 +6991,14 @@ WHERE es_events.position > %(after_position)b::BIGINT
 ORDER BY es_events.position
 LIMIT 1;
 
+-- projections.plan_partitions
+UPDATE es_checkpoints
+SET next_partitions=%(next_partitions)b::INTEGER
+WHERE es_checkpoints.name = %(name)b::TEXT;
+
 -- projections.projection_health
 SELECT
-    es_checkpoints.name,
+    coalesce(es_checkpoints.partition_of, es_checkpoints.name) AS name,
     es_checkpoints.position,
     (
         SELECT count(*) AS number
@@ -6472,7 +7021,8 @@ SELECT
         FROM (
             SELECT es_dead_letters.position AS position
             FROM es_dead_letters
-            WHERE es_dead_letters.projection = es_checkpoints.name AND es_dead_letters.status = 'pending'
+            WHERE es_dead_letters.projection = coalesce(es_checkpoints.partition_of, es_checkpoints.name)
+                AND es_dead_letters.status = 'pending'
             LIMIT %(at_most)b::BIGINT
         ) AS pending
     ) AS dead_letters,
@@ -6485,28 +7035,35 @@ SELECT
                 SELECT coalesce(max(newest_event.position), 0) AS position
                 FROM es_events AS newest_event
             )
-        ELSE NOT (
-            (
-                EXISTS (
-                    SELECT *
-                    FROM es_events AS checkpoint_event
-                    WHERE checkpoint_event.position = es_checkpoints.event_position
-                        AND checkpoint_event.event_id = es_checkpoints.event_id
-                )
-            )
-                OR (
+        AND es_checkpoints.position < 9223372036854775807
+            ELSE NOT (
+                (
                     EXISTS (
                         SELECT *
-                        FROM es_events AS tombstone
-                        WHERE tombstone.stream_id = es_checkpoints.event_stream_id
-                            AND tombstone.version > es_checkpoints.event_version
-                            AND tombstone.event_type IN ('$stream-deleted', '$stream-archived')
+                        FROM es_events AS checkpoint_event
+                        WHERE checkpoint_event.position = es_checkpoints.event_position
+                            AND checkpoint_event.event_id = es_checkpoints.event_id
                     )
                 )
-        )
-        END AS has_log_gone_back
+                    OR (
+                        EXISTS (
+                            SELECT *
+                            FROM es_events AS tombstone
+                            WHERE tombstone.stream_id = es_checkpoints.event_stream_id
+                                AND tombstone.version > es_checkpoints.event_version
+                                AND tombstone.event_type IN ('$stream-deleted', '$stream-archived')
+                        )
+                    )
+            )
+            END AS has_log_gone_back,
+    es_checkpoints.partition_number,
+    es_checkpoints.worker,
+    es_checkpoints.seen_at,
+    es_checkpoints.updated_at,
+    es_checkpoints.started_after
 FROM es_checkpoints
-ORDER BY es_checkpoints.name;
+WHERE es_checkpoints.partitions = 1 OR es_checkpoints.partition_of IS NOT NULL
+ORDER BY 1, es_checkpoints.partition_number;
 
 -- projections.read_pending
 SELECT
@@ -6528,6 +7085,11 @@ WHERE es_events.position = es_dead_letters.position
 ORDER BY es_dead_letters.position
 LIMIT %(page_size)b::BIGINT;
 
+-- projections.release_partitions
+UPDATE es_checkpoints
+SET stop_position=NULL
+WHERE es_checkpoints.partition_of = %(projection)b::TEXT;
+
 -- projections.rename_checkpoint
 UPDATE es_checkpoints SET name=%(new_name)b::TEXT WHERE es_checkpoints.name = %(name)b::TEXT;
 
@@ -6536,18 +7098,66 @@ UPDATE es_dead_letters
 SET projection=%(new_name)b::TEXT
 WHERE es_dead_letters.projection = %(name)b::TEXT;
 
--- projections.set_checkpoint
+-- projections.reset_checkpoint
 UPDATE es_checkpoints
 SET
-    position=%(position)b::BIGINT,
+    position=es_checkpoints.started_after,
     updated_at=statement_timestamp(),
     failed_at=NULL,
     failure=NULL,
     event_position=NULL,
     event_id=NULL,
     event_stream_id=NULL,
-    event_version=NULL
+    event_version=NULL,
+    outside_after=CASE
+        WHEN (es_checkpoints.outside_after < es_checkpoints.position) THEN es_checkpoints.position
+        ELSE es_checkpoints.outside_after
+        END
 WHERE es_checkpoints.name = %(name)b::TEXT;
+
+-- projections.set_outside_after
+UPDATE es_checkpoints
+SET outside_after=%(outside_after)b::BIGINT
+WHERE es_checkpoints.name = %(name)b::TEXT;
+
+-- projections.set_partitions
+UPDATE es_checkpoints
+SET
+    position=%(position)b::BIGINT,
+    updated_at=statement_timestamp(),
+    seen_at=NULL,
+    failed_at=NULL,
+    worker=NULL,
+    failure=NULL,
+    event_position=%(event_position)b::BIGINT,
+    event_id=%(event_id)b::UUID,
+    event_stream_id=%(event_stream_id)b::TEXT COLLATE "C",
+    event_version=%(event_version)b::BIGINT,
+    outside_after=%(outside_after)b::BIGINT,
+    partitions=%(partitions)b::INTEGER,
+    next_partitions=NULL
+WHERE es_checkpoints.name = %(name)b::TEXT;
+
+-- projections.stop_partition
+UPDATE es_checkpoints
+SET stop_position=CASE
+    WHEN (es_checkpoints.position > %(stop_position)b::BIGINT) THEN es_checkpoints.position
+    ELSE %(stop_position)b::BIGINT
+    END
+WHERE es_checkpoints.name = %(name)b::TEXT;
+
+-- projections.stop_partition_unless_locked
+UPDATE es_checkpoints
+SET stop_position=CASE
+    WHEN (es_checkpoints.position > %(stop_position)b::BIGINT) THEN es_checkpoints.position
+    ELSE %(stop_position)b::BIGINT
+    END
+WHERE es_checkpoints.name = (
+    SELECT es_checkpoints.name
+    FROM es_checkpoints
+    WHERE es_checkpoints.name = %(name)b::TEXT
+    FOR UPDATE SKIP LOCKED
+);
 
 -- reading.newest_stored_version
 SELECT max(es_events.version) AS version
@@ -7072,26 +7682,27 @@ WHERE CASE
             SELECT coalesce(max(newest_event.position), 0) AS position
             FROM es_events AS newest_event
         )
-    ELSE NOT (
-        (
-            EXISTS (
-                SELECT *
-                FROM es_events AS checkpoint_event
-                WHERE checkpoint_event.position = es_checkpoints.event_position
-                    AND checkpoint_event.event_id = es_checkpoints.event_id
-            )
-        )
-            OR (
+    AND es_checkpoints.position < 9223372036854775807
+        ELSE NOT (
+            (
                 EXISTS (
                     SELECT *
-                    FROM es_events AS tombstone
-                    WHERE tombstone.stream_id = es_checkpoints.event_stream_id
-                        AND tombstone.version > es_checkpoints.event_version
-                        AND tombstone.event_type IN ('$stream-deleted', '$stream-archived')
+                    FROM es_events AS checkpoint_event
+                    WHERE checkpoint_event.position = es_checkpoints.event_position
+                        AND checkpoint_event.event_id = es_checkpoints.event_id
                 )
             )
-    )
-    END
+                OR (
+                    EXISTS (
+                        SELECT *
+                        FROM es_events AS tombstone
+                        WHERE tombstone.stream_id = es_checkpoints.event_stream_id
+                            AND tombstone.version > es_checkpoints.event_version
+                            AND tombstone.event_type IN ('$stream-deleted', '$stream-archived')
+                    )
+                )
+        )
+        END
 ORDER BY es_checkpoints.name;
 
 -- verification.doubled_positions

@@ -637,6 +637,64 @@ SET
 WHERE es_checkpoints.name = :name AND es_checkpoints.position = :old
 RETURNING position;
 
+-- projections.begin_partition
+INSERT INTO es_checkpoints (
+    position,
+    name,
+    event_position,
+    event_id,
+    event_stream_id,
+    event_version,
+    started_after,
+    outside_after,
+    partitions,
+    partition_number,
+    partition_of
+)
+VALUES (
+    :position,
+    :name,
+    :event_position,
+    :event_id,
+    :event_stream_id,
+    :event_version,
+    :started_after,
+    :outside_after,
+    :partitions,
+    :partition_number,
+    :partition_of
+)
+ON CONFLICT (name)
+DO NOTHING
+RETURNING name;
+
+-- projections.begin_projection
+INSERT INTO es_checkpoints (
+    position,
+    name,
+    event_position,
+    event_id,
+    event_stream_id,
+    event_version,
+    started_after,
+    outside_after,
+    partitions
+)
+VALUES (
+    :position,
+    :name,
+    :event_position,
+    :event_id,
+    :event_stream_id,
+    :event_version,
+    :started_after,
+    :outside_after,
+    :partitions
+)
+ON CONFLICT (name)
+DO NOTHING
+RETURNING name;
+
 -- projections.blocked_streams
 SELECT DISTINCT es_dead_letters.stream_id
 FROM es_dead_letters
@@ -663,6 +721,13 @@ GROUP BY es_dead_letters.projection;
 SELECT count(*) AS events
 FROM (SELECT 1 AS event FROM es_events WHERE es_events.position > :after_position LIMIT :at_most) AS counted;
 
+-- projections.count_pending_after
+SELECT count(*) AS pending
+FROM es_dead_letters
+WHERE es_dead_letters.projection = :projection
+    AND es_dead_letters.status = 'pending'
+    AND es_dead_letters.position > :after_position;
+
 -- projections.create_checkpoint
 INSERT INTO es_checkpoints (position, name) VALUES (:position, :name) ON CONFLICT (name) DO NOTHING;
 
@@ -671,6 +736,9 @@ DELETE FROM es_checkpoints WHERE es_checkpoints.name = :name;
 
 -- projections.delete_dead_letters
 DELETE FROM es_dead_letters WHERE es_dead_letters.projection = :projection;
+
+-- projections.delete_partitions
+DELETE FROM es_checkpoints WHERE es_checkpoints.partition_of = :projection;
 
 -- projections.fail_dead_letter
 UPDATE es_dead_letters
@@ -699,13 +767,17 @@ SELECT
         SELECT checkpoint_event.event_id
         FROM es_events AS checkpoint_event
         WHERE checkpoint_event.position = es_checkpoints.event_position
-    ) AS id_there
+    ) AS id_there,
+    es_checkpoints.partitions,
+    es_checkpoints.next_partitions,
+    es_checkpoints.started_after,
+    es_checkpoints.outside_after
 FROM es_checkpoints
 WHERE es_checkpoints.name = :name;
 
 -- projections.find_checkpoints
 SELECT
-    es_checkpoints.name,
+    coalesce(es_checkpoints.partition_of, es_checkpoints.name) AS name,
     es_checkpoints.position,
     es_checkpoints.worker,
     es_checkpoints.failure,
@@ -719,28 +791,38 @@ SELECT
                 SELECT coalesce(max(newest_event.position), 0) AS position
                 FROM es_events AS newest_event
             )
-        ELSE NOT (
-            (
-                EXISTS (
-                    SELECT *
-                    FROM es_events AS checkpoint_event
-                    WHERE checkpoint_event.position = es_checkpoints.event_position
-                        AND checkpoint_event.event_id = es_checkpoints.event_id
-                )
-            )
-                OR (
+        AND es_checkpoints.position < 9223372036854775807
+            ELSE NOT (
+                (
                     EXISTS (
                         SELECT *
-                        FROM es_events AS tombstone
-                        WHERE tombstone.stream_id = es_checkpoints.event_stream_id
-                            AND tombstone.version > es_checkpoints.event_version
-                            AND tombstone.event_type IN ('$stream-deleted', '$stream-archived')
+                        FROM es_events AS checkpoint_event
+                        WHERE checkpoint_event.position = es_checkpoints.event_position
+                            AND checkpoint_event.event_id = es_checkpoints.event_id
                     )
                 )
-        )
-        END AS has_log_gone_back
+                    OR (
+                        EXISTS (
+                            SELECT *
+                            FROM es_events AS tombstone
+                            WHERE tombstone.stream_id = es_checkpoints.event_stream_id
+                                AND tombstone.version > es_checkpoints.event_version
+                                AND tombstone.event_type IN ('$stream-deleted', '$stream-archived')
+                        )
+                    )
+            )
+            END AS has_log_gone_back,
+    es_checkpoints.partition_number,
+    es_checkpoints.partitions,
+    es_checkpoints.started_after,
+    (
+        SELECT projection.next_partitions
+        FROM es_checkpoints AS projection
+        WHERE projection.name = es_checkpoints.partition_of
+    ) AS next_partitions
 FROM es_checkpoints
-ORDER BY es_checkpoints.name;
+WHERE es_checkpoints.partitions = 1 OR es_checkpoints.partition_of IS NOT NULL
+ORDER BY 1, es_checkpoints.partition_number;
 
 -- projections.find_dead_letters
 SELECT
@@ -764,6 +846,34 @@ WHERE es_dead_letters.projection = :projection
 ORDER BY es_dead_letters.position
 LIMIT :page_size;
 
+-- projections.find_partitions
+SELECT
+    es_checkpoints.name,
+    es_checkpoints.position,
+    es_checkpoints.event_position,
+    es_checkpoints.event_id,
+    es_checkpoints.event_stream_id,
+    es_checkpoints.event_version,
+    (
+        SELECT checkpoint_event.event_id
+        FROM es_events AS checkpoint_event
+        WHERE checkpoint_event.position = es_checkpoints.event_position
+    ) AS id_there,
+    es_checkpoints.seen_at,
+    es_checkpoints.worker,
+    es_checkpoints.failure,
+    es_checkpoints.failed_at,
+    es_checkpoints.stop_position,
+    es_checkpoints.partition_number,
+    es_checkpoints.started_after,
+    es_checkpoints.outside_after
+FROM es_checkpoints
+WHERE es_checkpoints.partition_of = :projection
+ORDER BY es_checkpoints.position, es_checkpoints.partition_number;
+
+-- projections.first_event_since
+SELECT min(es_events.position + 0) AS position FROM es_events WHERE es_events.recorded_at >= :since;
+
 -- projections.lock_checkpoint
 SELECT
     es_checkpoints.position,
@@ -776,6 +886,77 @@ SELECT
         FROM es_events AS checkpoint_event
         WHERE checkpoint_event.position = es_checkpoints.event_position
     ) AS id_there
+FROM es_checkpoints
+WHERE es_checkpoints.name = :name AND es_checkpoints.partitions = 1;
+
+-- projections.lock_partition
+SELECT
+    es_checkpoints.position,
+    es_checkpoints.event_position,
+    es_checkpoints.event_id,
+    es_checkpoints.event_stream_id,
+    es_checkpoints.event_version,
+    (
+        SELECT checkpoint_event.event_id
+        FROM es_events AS checkpoint_event
+        WHERE checkpoint_event.position = es_checkpoints.event_position
+    ) AS id_there,
+    es_checkpoints.name,
+    es_checkpoints.partitions,
+    es_checkpoints.partition_number,
+    es_checkpoints.stop_position,
+    es_checkpoints.outside_after
+FROM es_checkpoints
+WHERE es_checkpoints.partition_of = :projection
+    AND es_checkpoints.position < :settled_position
+    AND (
+        es_checkpoints.stop_position IS NULL
+            OR es_checkpoints.position < es_checkpoints.stop_position
+    )
+    AND (:takes_failed = 1 OR es_checkpoints.failed_at IS NULL)
+ORDER BY
+    CASE WHEN (es_checkpoints.failure IS NULL) THEN 0 ELSE 1 END,
+    es_checkpoints.position,
+    es_checkpoints.partition_number
+LIMIT 1;
+
+-- projections.lock_projection
+SELECT
+    es_checkpoints.position,
+    es_checkpoints.event_position,
+    es_checkpoints.event_id,
+    es_checkpoints.event_stream_id,
+    es_checkpoints.event_version,
+    (
+        SELECT checkpoint_event.event_id
+        FROM es_events AS checkpoint_event
+        WHERE checkpoint_event.position = es_checkpoints.event_position
+    ) AS id_there,
+    es_checkpoints.name,
+    es_checkpoints.partitions,
+    es_checkpoints.partition_number,
+    es_checkpoints.stop_position,
+    es_checkpoints.outside_after
+FROM es_checkpoints
+WHERE es_checkpoints.name = :name;
+
+-- projections.lock_row
+SELECT
+    es_checkpoints.position,
+    es_checkpoints.event_position,
+    es_checkpoints.event_id,
+    es_checkpoints.event_stream_id,
+    es_checkpoints.event_version,
+    (
+        SELECT checkpoint_event.event_id
+        FROM es_events AS checkpoint_event
+        WHERE checkpoint_event.position = es_checkpoints.event_position
+    ) AS id_there,
+    es_checkpoints.name,
+    es_checkpoints.partitions,
+    es_checkpoints.partition_number,
+    es_checkpoints.stop_position,
+    es_checkpoints.outside_after
 FROM es_checkpoints
 WHERE es_checkpoints.name = :name;
 
@@ -812,8 +993,25 @@ WHERE es_checkpoints.name = (
 )
     AND es_checkpoints.worker = :worker;
 
+-- projections.mark_stopped_in_partitions
+UPDATE es_checkpoints
+SET seen_at=NULL
+WHERE es_checkpoints.name IN (
+    SELECT es_checkpoints.name
+    FROM es_checkpoints
+    WHERE es_checkpoints.partition_of = :projection AND es_checkpoints.worker = :worker
+);
+
+-- projections.move_partition
+UPDATE es_checkpoints
+SET name=:new_name, partition_of=:new_partition_of
+WHERE es_checkpoints.name = :name;
+
 -- projections.names_of_projections
-SELECT es_checkpoints.name FROM es_checkpoints ORDER BY es_checkpoints.name;
+SELECT es_checkpoints.name
+FROM es_checkpoints
+WHERE es_checkpoints.partition_of IS NULL
+ORDER BY es_checkpoints.name;
 
 -- projections.next_event_time
 SELECT es_events.recorded_at
@@ -822,9 +1020,12 @@ WHERE es_events.position > :after_position
 ORDER BY es_events.position
 LIMIT 1;
 
+-- projections.plan_partitions
+UPDATE es_checkpoints SET next_partitions=:next_partitions WHERE es_checkpoints.name = :name;
+
 -- projections.projection_health
 SELECT
-    es_checkpoints.name,
+    coalesce(es_checkpoints.partition_of, es_checkpoints.name) AS name,
     es_checkpoints.position,
     (
         SELECT count(*) AS number
@@ -847,7 +1048,8 @@ SELECT
         FROM (
             SELECT es_dead_letters.position AS position
             FROM es_dead_letters
-            WHERE es_dead_letters.projection = es_checkpoints.name AND es_dead_letters.status = 'pending'
+            WHERE es_dead_letters.projection = coalesce(es_checkpoints.partition_of, es_checkpoints.name)
+                AND es_dead_letters.status = 'pending'
             LIMIT :at_most
         ) AS pending
     ) AS dead_letters,
@@ -860,28 +1062,35 @@ SELECT
                 SELECT coalesce(max(newest_event.position), 0) AS position
                 FROM es_events AS newest_event
             )
-        ELSE NOT (
-            (
-                EXISTS (
-                    SELECT *
-                    FROM es_events AS checkpoint_event
-                    WHERE checkpoint_event.position = es_checkpoints.event_position
-                        AND checkpoint_event.event_id = es_checkpoints.event_id
-                )
-            )
-                OR (
+        AND es_checkpoints.position < 9223372036854775807
+            ELSE NOT (
+                (
                     EXISTS (
                         SELECT *
-                        FROM es_events AS tombstone
-                        WHERE tombstone.stream_id = es_checkpoints.event_stream_id
-                            AND tombstone.version > es_checkpoints.event_version
-                            AND tombstone.event_type IN ('$stream-deleted', '$stream-archived')
+                        FROM es_events AS checkpoint_event
+                        WHERE checkpoint_event.position = es_checkpoints.event_position
+                            AND checkpoint_event.event_id = es_checkpoints.event_id
                     )
                 )
-        )
-        END AS has_log_gone_back
+                    OR (
+                        EXISTS (
+                            SELECT *
+                            FROM es_events AS tombstone
+                            WHERE tombstone.stream_id = es_checkpoints.event_stream_id
+                                AND tombstone.version > es_checkpoints.event_version
+                                AND tombstone.event_type IN ('$stream-deleted', '$stream-archived')
+                        )
+                    )
+            )
+            END AS has_log_gone_back,
+    es_checkpoints.partition_number,
+    es_checkpoints.worker,
+    es_checkpoints.seen_at,
+    es_checkpoints.updated_at,
+    es_checkpoints.started_after
 FROM es_checkpoints
-ORDER BY es_checkpoints.name;
+WHERE es_checkpoints.partitions = 1 OR es_checkpoints.partition_of IS NOT NULL
+ORDER BY 1, es_checkpoints.partition_number;
 
 -- projections.read_pending
 SELECT
@@ -903,24 +1112,70 @@ WHERE es_events.position = es_dead_letters.position
 ORDER BY es_dead_letters.position
 LIMIT :page_size;
 
+-- projections.release_partitions
+UPDATE es_checkpoints SET stop_position=NULL WHERE es_checkpoints.partition_of = :projection;
+
 -- projections.rename_checkpoint
 UPDATE es_checkpoints SET name=:new_name WHERE es_checkpoints.name = :name;
 
 -- projections.rename_dead_letters
 UPDATE es_dead_letters SET projection=:new_name WHERE es_dead_letters.projection = :name;
 
--- projections.set_checkpoint
+-- projections.reset_checkpoint
 UPDATE es_checkpoints
 SET
-    position=:position,
+    position=es_checkpoints.started_after,
     updated_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now')),
     failed_at=NULL,
     failure=NULL,
     event_position=NULL,
     event_id=NULL,
     event_stream_id=NULL,
-    event_version=NULL
+    event_version=NULL,
+    outside_after=CASE
+        WHEN (es_checkpoints.outside_after < es_checkpoints.position) THEN es_checkpoints.position
+        ELSE es_checkpoints.outside_after
+        END
 WHERE es_checkpoints.name = :name;
+
+-- projections.set_outside_after
+UPDATE es_checkpoints SET outside_after=:outside_after WHERE es_checkpoints.name = :name;
+
+-- projections.set_partitions
+UPDATE es_checkpoints
+SET
+    position=:position,
+    updated_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now')),
+    seen_at=NULL,
+    failed_at=NULL,
+    worker=NULL,
+    failure=NULL,
+    event_position=:event_position,
+    event_id=:event_id,
+    event_stream_id=:event_stream_id,
+    event_version=:event_version,
+    outside_after=:outside_after,
+    partitions=:partitions,
+    next_partitions=NULL
+WHERE es_checkpoints.name = :name;
+
+-- projections.stop_partition
+UPDATE es_checkpoints
+SET stop_position=CASE
+    WHEN (es_checkpoints.position > :stop_position) THEN es_checkpoints.position
+    ELSE :stop_position
+    END
+WHERE es_checkpoints.name = :name;
+
+-- projections.stop_partition_unless_locked
+UPDATE es_checkpoints
+SET stop_position=CASE
+    WHEN (es_checkpoints.position > :stop_position) THEN es_checkpoints.position
+    ELSE :stop_position
+    END
+WHERE es_checkpoints.name = (
+    SELECT es_checkpoints.name FROM es_checkpoints WHERE es_checkpoints.name = :name
+);
 
 -- reading.newest_stored_version
 SELECT max(es_events.version) AS version FROM es_events WHERE es_events.stream_id = :stream_id;
@@ -3984,26 +4239,27 @@ WHERE CASE
             SELECT coalesce(max(newest_event.position), 0) AS position
             FROM es_events AS newest_event
         )
-    ELSE NOT (
-        (
-            EXISTS (
-                SELECT *
-                FROM es_events AS checkpoint_event
-                WHERE checkpoint_event.position = es_checkpoints.event_position
-                    AND checkpoint_event.event_id = es_checkpoints.event_id
-            )
-        )
-            OR (
+    AND es_checkpoints.position < 9223372036854775807
+        ELSE NOT (
+            (
                 EXISTS (
                     SELECT *
-                    FROM es_events AS tombstone
-                    WHERE tombstone.stream_id = es_checkpoints.event_stream_id
-                        AND tombstone.version > es_checkpoints.event_version
-                        AND tombstone.event_type IN ('$stream-deleted', '$stream-archived')
+                    FROM es_events AS checkpoint_event
+                    WHERE checkpoint_event.position = es_checkpoints.event_position
+                        AND checkpoint_event.event_id = es_checkpoints.event_id
                 )
             )
-    )
-    END = 1
+                OR (
+                    EXISTS (
+                        SELECT *
+                        FROM es_events AS tombstone
+                        WHERE tombstone.stream_id = es_checkpoints.event_stream_id
+                            AND tombstone.version > es_checkpoints.event_version
+                            AND tombstone.event_type IN ('$stream-deleted', '$stream-archived')
+                    )
+                )
+        )
+        END = 1
 ORDER BY es_checkpoints.name;
 
 -- verification.doubled_positions

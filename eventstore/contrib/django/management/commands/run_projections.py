@@ -1,10 +1,8 @@
 """`manage.py run_projections`: the workers of a project."""
 
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import copy_context
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -16,7 +14,7 @@ from eventstore.contrib.django.command_errors import command_errors
 from eventstore.contrib.django.search_path import kept_in_threads
 from eventstore.contrib.django.store import get_store
 from eventstore.errors import EventStoreError
-from eventstore.projections import Projection, Worker
+from eventstore.projections import Projection, Worker, Workers
 
 
 class Command(BaseCommand):
@@ -47,44 +45,32 @@ class Command(BaseCommand):
         with command_errors():
             store = get_store(database)
             workers = [Worker(store, projection, batch_size=batch_size) for projection in _chosen(names)]
-            failures: dict[str, Exception] = {}
-            with kept_in_threads(store.using) as prepare, _stopped_by_signals(workers):
-                threads = [_thread(worker, workers, failures, prepare, once=once) for worker in workers]
-                for thread in threads:
-                    thread.start()
-                for thread in threads:
-                    thread.join()
+            with kept_in_threads(store.using) as prepare:
+                together = Workers(
+                    *workers, stop_on_failure=True, thread_context=lambda: _connections_of_thread(prepare)
+                )
+                in_main_thread = threading.current_thread() is threading.main_thread()
+                run = together.run_until_caught_up if once else together.run_forever
+                try:
+                    run(handle_signals=in_main_thread)
+                except Exception:
+                    if not together.failures:
+                        raise
+        failures = together.failures
         if failures:
             lines = [f"{name}: {_description(error)}" for name, error in failures.items()]
             first = next(iter(failures.values()))
             raise CommandError("\n".join(lines), returncode=exit_code(first)) from first
 
 
-def _thread(
-    worker: Worker,
-    workers: list[Worker],
-    failures: dict[str, Exception],
-    prepare: Callable[[], None],
-    *,
-    once: bool,
-) -> threading.Thread:
-    """Return a thread that runs a worker on a connection of its own, for the tenant that this thread is at work for."""
-
-    def work() -> None:
-        try:
-            prepare()
-            if once:
-                worker.run_until_caught_up()
-            else:
-                worker.run_forever()
-        except Exception as error:  # noqa: BLE001  # any error is reported by the main thread
-            failures[worker.projection.name] = error
-        finally:
-            for other in workers if failures else []:
-                other.stop()
-            connections.close_all()
-
-    return threading.Thread(target=copy_context().run, args=[work], name=worker.projection.name)
+@contextmanager
+def _connections_of_thread(prepare: Callable[[], None]) -> Iterator[None]:
+    """Give a thread connections of its own, for the tenant that the command is at work for, and close them."""
+    try:
+        prepare()
+        yield
+    finally:
+        connections.close_all()
 
 
 def _description(error: Exception) -> str:
@@ -102,22 +88,3 @@ def _chosen(names: list[str]) -> list[Projection]:
         )
         raise CommandError(msg)
     return [known[name] for name in names] or list(known.values())
-
-
-@contextmanager
-def _stopped_by_signals(workers: list[Worker]) -> Iterator[None]:
-    """Stop the workers after their batch on SIGTERM and SIGINT. Outside of the main thread this does nothing."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(*_: Any) -> None:
-        for worker in workers:
-            worker.stop()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
