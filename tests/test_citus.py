@@ -35,6 +35,8 @@ OTHER_WORKER = "SELECT nodename, nodeport FROM pg_dist_node WHERE groupid > 0 AN
 class TestCitusBySchema(EventStoreContract):
     """The contract."""
 
+    locks_all_appends = False
+
     @pytest.fixture
     def engine(self, citus_engine: Engine, citus_url: str, citus_schema: str) -> Iterator[Engine]:
         self.used = citus_engine, citus_schema

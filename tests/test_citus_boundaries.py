@@ -226,7 +226,7 @@ def test_no_decision_is_blind_while_the_tenant_moves(
     seed = random.randrange(10**6)
     print("seed", seed)
     engine = create_engine(citus_url, pool_size=20)
-    courses = Courses(EventStore(engine, schema=citus_schemas[0]), seed=seed)
+    courses = Courses(EventStore(engine, schema=citus_schemas[0]), seed=seed, locks_all_appends=False)
     before = placement(engine, citus_schemas[0])
     running = threads.submit(courses.run, writers=16, seconds=20)
     move(engine, citus_schemas[0], before[2])

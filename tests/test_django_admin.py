@@ -102,8 +102,8 @@ def test_nobody_can_change_anything(viewer: Client) -> None:
         assert "delete_selected" not in page(client, EVENTS)
     assert [event.version for event in get_store().read_stream("order-7")] == [1, 2]
     assert set(permissions().filter(content_type__app_label="eventstore").values_list("codename", flat=True)) == {
-        "view_checkpoint", "view_deadletter", "retry_deadletter", "discard_deadletter", "view_event", "view_eventtag",
-        "view_snapshot", "view_stream",
+        "view_checkpoint", "view_deadletter", "retry_deadletter", "discard_deadletter", "view_detachedpart",
+        "view_event", "view_eventtag", "view_snapshot", "view_stream",
     }  # fmt: skip
 
 

@@ -40,7 +40,9 @@ def test_every_statement_is_what_reviewers_have_seen(database: str) -> None:
         pytest.fail(f"SQL has changed. Run `{COMMAND}` and review the difference:\n" + "\n".join(difference))
 
 
-OF_TAGS: Final = ("append_tagged", "boundar", "tag_locks", "tag_rows", "'tags'", "_rows(", "sizes", "table_upkeep")
+OF_TAGS: Final = (
+    "append_tagged", "boundar", "citus_tags", "tag_locks", "tag_rows", "'tags'", "_rows(", "sizes", "table_upkeep",
+)  # fmt: skip
 """What the names of statements that know of tags contain: those for tags, and those that measure all tables."""
 
 

@@ -35,7 +35,7 @@ def make_older(engine: Engine, *schemas: str) -> None:
         version_table, versions = f'"{schema}".es_alembic_version', f'"{schema}".es_schema'
         execute(
             engine,
-            f'DROP TABLE "{schema}".es_event_tags',
+            f'DROP TABLE "{schema}".es_event_tags, "{schema}".es_detached_parts',
             f"UPDATE {version_table} SET version_num = '{OLDER}'",
             f"UPDATE {versions} SET version = 7",
         )

@@ -95,7 +95,6 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, list[Any]]]] = {
             "event_types": ["placed", [], [7], 7, {"a": 1}],
             "categories": ["order", [], [7]],
             "stream_ids": ["order-1", [], [7]],
-            "after_position": ["a", -1],
         },
     ),
     "Repository": (

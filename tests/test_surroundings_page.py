@@ -26,7 +26,7 @@ SHOWN_BY: Final = {
         "`row_security`, row level security": (
             "test_under_row_level_security_very_many_events_are_stored_without_copy"
         ),
-        "row level security, for an import": "test_under_row_level_security_an_import_is_refused",
+        "row level security, for an import or a repair": "test_under_row_level_security_an_import_is_refused",
         "`session_replication_role`": "test_settings_of_the_server_change_no_result",
         "`search_path`": "test_each_tenant_has_its_own_log",
         "`search_path`, for a migration": "test_no_schema_to_create_in_is_refused_before_anything_is_made",

@@ -16,8 +16,8 @@ MakeStore = Callable[..., EventStore]
 class ContractBase:
     """The fixtures of the contract. The subclass that runs it defines `engine`."""
 
-    takes_tags = True
-    """Whether events may have tags; False on tables that Citus has distributed."""
+    locks_all_appends = True
+    """Whether appends may lock out all others; False on tables that Citus has distributed."""
 
     @pytest.fixture
     def engine(self) -> Engine:

@@ -291,6 +291,8 @@ class BoundaryContract(ContractBase):
         ids=["everything", "a type", "categories", "types in a category", "a tag in a category"],
     )
     def test_an_append_on_a_condition_without_tags(self, store: EventStore, query: EventFilter) -> None:
+        if self.refuses_to_lock_all_appends(store):
+            return
         store.append("b-1", NewEvent("x", tags=[COURSE]), expected_version=ANY)
         boundary = store.read_boundary(query, lock_all_appends=True)
         assert len(boundary) == 1
@@ -315,7 +317,17 @@ class BoundaryContract(ContractBase):
         assert (stored.duplicate, repeated.duplicate, repeated.position) == (False, True, stored.position)
         assert store.stream_version("c-2") == 0
 
+    def refuses_to_lock_all_appends(self, store: EventStore) -> bool:
+        """Return whether appends can't lock out all others, after a check that this is an error."""
+        if not self.locks_all_appends:
+            boundary = store.read_boundary(EventFilter(), lock_all_appends=True)
+            with pytest.raises(InvalidInput, match="lock_all_appends"):
+                store.append("a-1", NewEvent("x"), expected_version=ANY, condition=boundary)
+        return not self.locks_all_appends
+
     def test_conditions_with_and_without_tags_together(self, store: EventStore) -> None:
+        if self.refuses_to_lock_all_appends(store):
+            return
         tagged = store.read_boundary(EventFilter(tags=[COURSE]))
         untagged = store.read_boundary(EventFilter(event_types=["x"]), lock_all_appends=True)
         store.append("e-1", NewEvent("z"), expected_version=ANY, condition=[tagged, untagged])
@@ -329,6 +341,8 @@ class BoundaryContract(ContractBase):
         store.append("e-1", NewEvent("z"), expected_version=ANY, condition=tagged)
 
     def test_a_boundary_without_tags_in_a_transaction_that_has_appended(self, store: EventStore) -> None:
+        if self.refuses_to_lock_all_appends(store):
+            return
         store.append("a-1", NewEvent("x"), expected_version=ANY)
         kinds = EventFilter(event_types=["x"])
         with store.transaction() as tx:
@@ -368,7 +382,7 @@ class BoundaryContract(ContractBase):
                 assert sorted(outcomes) == [False] * (writers - 1) + [True]
 
     def test_decisions_of_many_writers_are_based_on_all_earlier_events(self, make_store: MakeStore) -> None:
-        courses = Courses(make_store(), seed=7)
+        courses = Courses(make_store(), seed=7, locks_all_appends=self.locks_all_appends)
         courses.run(writers=8, seconds=1.5)
         courses.judge()
 

@@ -63,12 +63,16 @@ class Courses:
         seed: int,
         read: Callable[[EventStore, Sequence[EventFilter]], Boundary] | None = None,
         others: Sequence[EventStore] = (),
+        locks_all_appends: bool = True,
     ) -> None:
         self._store = store
         self._stores = (store, *others)
         self._seed = seed
         self._read = read or (lambda store, queries: store.read_boundary(*queries))
         self._lock = Lock()
+        self._decisions = [self.enrol] * 6 + [self.withdraw] * 3 + [self.resize, self.audit, self.note, self.remark]
+        if locks_all_appends:
+            self._decisions.append(self.survey)
         self.decided: list[Decided] = []
 
     def run(self, *, writers: int, seconds: float) -> None:
@@ -83,9 +87,7 @@ class Courses:
         random, own = Random(self._seed + writer), self._stores[writer % len(self._stores)]
         while time.monotonic() < end:
             course, student = f"course:{random.randrange(COURSES)}", f"student:{random.randrange(STUDENTS)}"
-            decide = random.choice(
-                [self.enrol] * 6 + [self.withdraw] * 3 + [self.resize, self.audit, self.note, self.remark, self.survey]
-            )
+            decide = random.choice(self._decisions)
             how = random.random()
             try:
                 if how < 0.7:

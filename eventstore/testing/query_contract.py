@@ -117,7 +117,7 @@ class QueryContract(ContractBase):
 
     @pytest.mark.parametrize("page_size", [3, 1000])
     def test_the_global_order_is_read_up_to_a_position(self, make_store: MakeStore, page_size: int) -> None:
-        rows = fill(make_store(), tagged=False)
+        rows = fill(make_store())
         store = make_store(page_size=page_size)
         positions = [row[0] for row in rows]
         for after, up_to in product((0, positions[4], positions[30]), (0, positions[3], positions[30], 2**63 - 1)):
@@ -136,7 +136,7 @@ class QueryContract(ContractBase):
     @pytest.mark.parametrize("page_size", [3, 1000])
     def test_the_global_order_is_read_by_time(self, make_store: MakeStore, engine: Engine, page_size: int) -> None:
         """Times are in no order, as after an import: in one half they ascend, in the other they are at random."""
-        rows = fill(make_store(), tagged=False)
+        rows = fill(make_store())
         random = Random(page_size)
         set_times(
             engine, make_store(), {row[0]: hours(n if n < 30 else random.randrange(60)) for n, row in enumerate(rows)}
@@ -196,10 +196,8 @@ class QueryContract(ContractBase):
     def test_a_count_is_that_of_the_events_that_would_be_read(
         self, store: EventStore, filters: list[dict[str, Any]]
     ) -> None:
-        if not self.takes_tags and any("tags" in each for each in filters):
-            pytest.skip("events can't have tags here")
         assert store.count_events() == 0
-        fill(store, tagged=self.takes_tags)
+        fill(store)
         wanted = [EventFilter(**each) for each in filters]
         assert store.count_events(*wanted) == len(list(store.read_all(*wanted)))
         assert store.count_events(*wanted, after_position=30) == len(list(store.read_all(*wanted, after_position=30)))

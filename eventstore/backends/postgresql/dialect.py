@@ -47,6 +47,7 @@ from eventstore.backends.protocol import (
     TagLocks,
 )
 from eventstore.errors import (
+    InvalidInput,
     TablesPlace,
     TooManyTags,
     UnsuitableTransaction,
@@ -274,7 +275,7 @@ class PostgreSQLDialect:
         """Lock tags one by one, or all by one lock if they are many."""
         if self.on_citus:
             citus.prepare_to_lock_tags(run)
-        ((is_allowed, isolation_level, locked),) = run(lock_tags, **lock_parameters(locks))
+        ((is_allowed, isolation_level, locked, *_),) = run(lock_tags, **lock_parameters(locks))
         if isolation_level != "read committed":
             raise UnsuitableTransaction(
                 f"is at {isolation_level.upper()}, where it does not see what others have committed since it began, so "
@@ -312,7 +313,14 @@ class PostgreSQLDialect:
         return TaggedOutcome(is_current, changed, None if version is None else (version, positions))
 
     def lock_all_appends(self, run: Run) -> None:
-        """Lock the table that each append writes to first."""
+        """Lock the table that each append writes to first.
+
+        Raises:
+            InvalidInput: Citus has distributed the tables. There this lock deadlocks with a move of the tenant.
+        """
+        if self.on_citus:
+            msg = "lock_all_appends is not possible on tables that Citus has distributed; give the events a common tag"
+            raise InvalidInput(msg)
         run(lock_all_appends)
 
     def compare_boundaries(self, run: Run, condition: Condition) -> tuple[bool, int | None]:

@@ -40,7 +40,8 @@ SELECT
             FROM unnest(:keys, :are_shared) WITH ORDINALITY AS given(key, is_shared, number)
             ORDER BY given.number
         ) AS wanted
-    ) AS locked
+    ) AS locked,
+    set_config('eventstore.tag_locks', '1', true) AS noted
 """
 
 
@@ -64,6 +65,7 @@ def stay_on_worker(tables: Tables) -> ClauseElement:
 def lock_on_worker(tables: Tables) -> ClauseElement:
     """Lock the keys on the worker until the transaction has ended there, waiting for those who hold them.
 
+    The statements that compare boundaries run on the worker, and look there whether tags were locked.
     It reads es_event_tags, also if that is empty, so that Citus sends all of it to the worker.
     """
     return sql_text(_LOCK, tables, types={"keys": ARRAY(BigInteger), "are_shared": ARRAY(Boolean)})

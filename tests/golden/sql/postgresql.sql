@@ -2527,7 +2527,8 @@ SELECT (SELECT any_tag.position FROM es_event_tags AS any_tag LIMIT 1) AS positi
         )
         ORDER BY given.number
     ) AS wanted
-) AS locked;
+) AS locked,
+set_config('eventstore.tag_locks', '1', true) AS noted;
 
 -- postgresql.citus_tags.stay_on_worker
 INSERT INTO es_event_tags (position, tag, event_type)
