@@ -175,6 +175,8 @@ def test_everything_that_belongs_to_the_log_is_carried_over(postgres_engine: Eng
         before = scalars(postgres_engine, rights)
         partitioning.enable(postgres_engine, size=10, margin=2, days=0)
         assert scalars(postgres_engine, rights) == before
+        listed = f"SELECT has_table_privilege('{role}', 'es_detached_parts', 'SELECT')"  # every read looks there
+        assert scalars(postgres_engine, listed) == [True]
         append(store, "order-1", 3)
         assert scalars(postgres_engine, "SELECT n FROM of_sums") == [5]
         assert scalars(postgres_engine, f"SELECT has_table_privilege('{role}', 'sums', 'SELECT')") == [True]

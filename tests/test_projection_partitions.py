@@ -386,7 +386,8 @@ def test_a_batch_of_the_whole_projection_ends_before_it_gets_partitions(on_postg
     with ThreadPoolExecutor(2) as threads, Worker(store, slow, batch_size=10).running():
         assert held.wait(30)
         change = threads.submit(ProjectionAdmin(store).set_partitions, "totals", 4)
-        with store.engine.connect() as connection:
+        # in a transaction, pg_stat_activity stays as it was at the first look
+        with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             waits = text(
                 "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
             )

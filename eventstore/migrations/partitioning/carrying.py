@@ -172,6 +172,12 @@ class Belongings:
             having = f" WITH ({options})" if options else ""
             after.append(f"CREATE OR REPLACE VIEW {name}{having} AS {definition}")
         after += [*_grants(log, table, "TABLE"), *_grants(log, sequence, "SEQUENCE")]
+        # each read of a partitioned log looks at the list of detached parts
+        after += [
+            f"GRANT SELECT ON {log.named('es_detached_parts')} TO {grantee}"
+            for right, grantee, _, _ in log.rows(_escaped(_RIGHTS), table=table)
+            if right == "SELECT"
+        ]
         after.append(f"ALTER TABLE {table} OWNER TO {quoted(owner)}")
         return cls(tuple(before), tuple(after), indexes, tuple(name for name, *_ in triggers))
 
