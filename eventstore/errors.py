@@ -47,6 +47,7 @@ EventStoreError
 │   ├── ConstraintViolated
 │   ├── EventsWouldBeLost
 │   ├── LogIsPartitioned
+│   ├── RowTypeInUse                a column of the application's has the row type of a table
 │   ├── PartitioningRefused        the log can't be partitioned, or is not
 │   ├── ProjectionsHavePartitions
 │   ├── NoSchema
@@ -939,6 +940,25 @@ class ReferredTo(MigrationError):
         super().__init__(
             f"{dropped} can't be dropped: objects that are not the event store's depend on it "
             f"({', '.join(dependents)}); this revision was not undone; drop those objects first, or keep the revision"
+        )
+
+
+class RowTypeInUse(MigrationError):
+    """A revision adds a column to a table whose row type is that of another table's column, which PostgreSQL refuses.
+
+    This revision was not applied.
+
+    Attributes:
+        table: The table that was to get a column.
+        problem: What the server says, with the name of the other column.
+    """
+
+    def __init__(self, table: str, problem: str) -> None:
+        self.table = table
+        self.problem = problem
+        super().__init__(
+            f"{table} can't get another column ({problem}); this revision was not applied; give the column of the "
+            "application's another type, such as jsonb, and migrate again"
         )
 
 

@@ -95,7 +95,7 @@ CREATE STATISTICS app_statistics ON event_type, category FROM es_events;
 CREATE PUBLICATION app_published FOR TABLE es_events, es_streams, app_cascade;
 CREATE POLICY app_policy ON es_events FOR SELECT USING (stream_id <> 'secret');
 CREATE TABLE app_child () INHERITS (es_streams);
-CREATE TABLE app_of_type (head es_streams, heads es_streams[]);
+CREATE TABLE app_of_type (event es_events, events es_events[]);
 ALTER TABLE es_streams ALTER COLUMN stream_id SET STATISTICS 500;
 ALTER TABLE es_events REPLICA IDENTITY USING INDEX app_by_event_id;
 ALTER TABLE es_events CLUSTER ON app_by_event_id;

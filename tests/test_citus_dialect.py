@@ -25,6 +25,8 @@ EVENT = PositionToken(7, UUID(int=7), "order-1", 1)
 class TestPostgreSQLInTheWayOfCitus(AppendContract, GlobalOrderContract, DeletionContract, BoundaryContract):
     """Heads first, then rows of values; a statement each for the end of the log, the locks, and those of a worker."""
 
+    locks_all_appends = False
+
     @pytest.fixture
     def engine(self, shared_postgres_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
         monkeypatch.setattr(PostgreSQLDialect, "on_citus", True)

@@ -61,6 +61,7 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.ConstraintViolated("es_events", "es_events_codec_check", "CHECK (codec >= 0)"),
         errors.EventsWouldBeLost(),
         errors.LogIsPartitioned(),
+        errors.RowTypeInUse("es_streams", 'cannot alter table "es_streams"'),
         errors.PartitioningRefused("it is on Citus", "do another thing"),
         errors.ProjectionsHavePartitions(),
         errors.NoSchema('"$user", public'),

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from eventstore import migrations
-from eventstore.errors import ReferredTo
+from eventstore.errors import ReferredTo, RowTypeInUse
 from tests.application_objects import dump
 
 pytestmark = pytest.mark.slow
@@ -20,7 +20,9 @@ class Needing(NamedTuple):
 
 COLUMN: Final = "column deleted_version of es_streams"
 NEEDING: Final = {
-    "view of a column": Needing("CREATE VIEW app_heads AS SELECT * FROM es_streams", COLUMN, "view app_heads"),
+    "view of a column": Needing(
+        "CREATE VIEW app_heads AS SELECT deleted_version FROM es_streams", COLUMN, "view app_heads"
+    ),
     "materialized view": Needing(
         "CREATE MATERIALIZED VIEW app_heads AS SELECT deleted_version FROM es_streams",
         COLUMN,
@@ -123,6 +125,17 @@ def test_in_a_schema_of_any_name_it_is_the_table_there_that_counts(engine: Engin
         migrations.downgrade(engine, "es_0001", schema=schema)
     with pytest.raises(ReferredTo, match="view"):
         migrations.downgrade(engine, "es_0001")
+
+
+def test_a_column_of_the_row_type_of_a_table_that_gets_a_column_is_refused_by_name(engine: Engine) -> None:
+    migrations.downgrade(engine, "es_0009")
+    run(engine, "CREATE TABLE app_of_type (heads es_streams[])")
+    with pytest.raises(RowTypeInUse, match=r'column "app_of_type\.heads" uses its row type.*jsonb'):
+        migrations.upgrade(engine)
+    assert migrations.current(engine) == "es_0009"
+    run(engine, "ALTER TABLE app_of_type ALTER heads TYPE jsonb USING to_jsonb(heads)")
+    migrations.upgrade(engine)
+    assert migrations.verify(engine) == []
 
 
 def test_without_anything_of_theirs_all_is_dropped(engine: Engine) -> None:

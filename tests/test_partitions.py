@@ -254,6 +254,8 @@ def test_a_partitioned_log_is_not_downgraded(postgres_engine: Engine) -> None:
     partitioning.enable(postgres_engine, days=0)
     with pytest.raises(LogIsPartitioned):
         migrations.downgrade(postgres_engine, "es_0010")
+    assert migrations.current(postgres_engine) == "es_0011"
+    migrations.upgrade(postgres_engine)
     assert migrations.verify(postgres_engine) == []
 
 

@@ -29,7 +29,7 @@ from eventstore.errors import PermissionDenied
 from eventstore.maintenance import verify
 from eventstore.migrations import partitioning
 from eventstore.migrations.remedies_on_postgresql import quoted
-from eventstore.projections import OnFailure, Projection, Worker
+from eventstore.projections import OnFailure, Projection, ProjectionAdmin, Worker
 from eventstore.tables import SCHEMA_VERSION
 from eventstore.transfer import export_events
 from tests.fix_clusters import Cluster, clusters
@@ -104,6 +104,11 @@ CASES = {
     "partitions enable": Case("", (OWNER,)),
     "partitions add": Case("--days 2", (OWNER,)),
     "partitions list": Case("", ALL),
+    "partitions export": Case("es_events_1 {folder}", ALL),
+    "partitions detach": Case("es_events_1 --without-export --streams-may-lose-history", (OWNER,)),
+    "projections partitions": Case("letters 2", PROJECTING),
+    "find": Case("--correlation-id none", ALL),
+    "schema": Case(f"--event-types {MODULE}:event_types", ALL),
 }
 
 
@@ -171,16 +176,19 @@ def test_there_is_a_case_for_each_command() -> None:
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_each_command_does_its_work_or_says_which_right_is_missing(shop: Shop, tmp_path: Path, name: str) -> None:
     case = CASES[name]
-    files = {"{file}": tmp_path / "all.jsonl", "{import}": tmp_path / "import.jsonl"}
+    files = {"{folder}": tmp_path / "part", "{file}": tmp_path / "all.jsonl", "{import}": tmp_path / "import.jsonl"}
     with EventStore.in_memory() as other:
         other.append("invoice-1", [NewEvent("opened")], expected_version=0)
         export_events(other, files["{import}"])
     arguments = [str(files.get(word, word)) for word in f"{name} {case.arguments}".split()]
-    is_prepared = name in {"repair", "partitions add"}
+    is_prepared = name in {"repair", "partitions add", "partitions export", "partitions detach"}
     with shop.copy(is_needed=is_prepared) as original:
-        if name == "partitions add":
+        if name.startswith("partitions ") and is_prepared:
             engine = engine_for(shop.url(OWNER, original))
             partitioning.enable(engine, size=1, margin=1, days=0)
+            if name != "partitions add":  # the first part is complete, and no projection needs it
+                EventStore(engine).append("order-8", [NewEvent("placed"), NewEvent("placed")], expected_version=ANY)
+                ProjectionAdmin(EventStore(engine)).remove("letters")
             engine.dispose()
         if name == "repair":
             shop.run_as("postgres", "UPDATE es_streams SET version = 7 WHERE stream_id = 'order-1'", original)

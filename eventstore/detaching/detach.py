@@ -30,6 +30,7 @@ from eventstore.detaching.partition import (
 )
 from eventstore.errors import DamagedExport, InvalidInput, PartInUse, TableLocked
 from eventstore.migrations import catalog, deploy_lock
+from eventstore.migrations.refusals import refusals
 from eventstore.migrations.session import no_timeouts, set_aside
 from eventstore.store import EventStore
 from eventstore.tables import PARTS_CAN_BE_DETACHED
@@ -131,6 +132,7 @@ def detach_part(
         DamagedExport: The export can't be read back, or differs from the table.
         TableLocked: Other transactions were not done in time. Repeat the call.
         MigrationInProgress: A migration was not done in time.
+        PermissionDenied: The database user does not own the tables.
         SchemaOutdated: The tables are older than `es_0011`.
     """
     flags = {"by_stream": by_stream, "streams_may_lose_history": streams_may_lose_history, "drop": drop}
@@ -208,6 +210,7 @@ class _Detach:
         options = {"isolation_level": "AUTOCOMMIT", "stream_results": False}
         schema = self._store.core.dialect.schema
         with (
+            refusals(self._store.engine, schema),
             self._store.engine.connect().execution_options(**options) as connection,
             deploy_lock(connection, schema=schema, wait_seconds=self._wait_seconds),
             set_aside(connection, no_timeouts()),

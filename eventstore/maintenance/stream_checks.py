@@ -91,7 +91,7 @@ def _of_state(run: Run, state: Row) -> Iterator[Finding]:
             remedy=remedy if behind else f"{remedy}; if events were lost, restore them from a backup first",
             repairable=True,
         )
-    if hidden is not None:
+    if hidden is not None and hidden > 0:  # others are out of bounds
         yield damage(
             FindingKind.EVENTS_HIDDEN,
             stream_id=stream_id,

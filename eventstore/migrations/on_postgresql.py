@@ -9,7 +9,7 @@ from typing import Final
 
 from alembic import op
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, NotSupportedError, SQLAlchemyError
 
 from eventstore.common.backoff import spread
 from eventstore.errors import (
@@ -18,6 +18,7 @@ from eventstore.errors import (
     MigrationConnectionLost,
     MigrationError,
     MigrationInsideTransaction,
+    RowTypeInUse,
     TableLocked,
 )
 from eventstore.migrations import catalog
@@ -172,8 +173,11 @@ def add_column(table: str, name: str, type_: str, comment: str | None, settings:
     add = f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {column} {type_}"
     describe = f"COMMENT ON COLUMN {table}.{column} IS {literal(comment or '')}"
     with _outside_transaction(step, settings.lock_timeout_seconds) as connection:
-        for sql in (add, describe):
-            _execute_or_retry(connection, step, table, [sql], settings)
+        try:
+            for sql in (add, describe):
+                _execute_or_retry(connection, step, table, [sql], settings)
+        except NotSupportedError as error:
+            raise RowTypeInUse(table, str(error.orig).partition("\n")[0]) from error
 
 
 def drop_column(table: str, name: str, settings: Settings) -> None:
