@@ -133,7 +133,7 @@ def _of_column(key: Key, type_: str) -> Made:
         yield "NOT NULL", f"ALTER TABLE {table} ALTER {column} SET NOT NULL"
     if facts["default"]:
         yield "no default", f"ALTER TABLE {table} ALTER {column} DROP DEFAULT"
-        other = "7" if type_ == "bigint" else "now()"
+        other = "7" if type_ in {"bigint", "integer", "smallint"} else "now()"
         yield "another default", f"ALTER TABLE {table} ALTER {column} SET DEFAULT {other}"
     elif not facts["generated"] and not facts["identity"] and type_ in {"bigint", "integer", "smallint"}:
         yield "a default", f"ALTER TABLE {table} ALTER {column} SET DEFAULT 1"
@@ -334,11 +334,13 @@ def _of_sqlite_column(key: Key, definition: str) -> Made:
         yield "another type", f"{start} -> \\1{name} VARCHAR(9)"
     yield "another collation", f"{start} -> \\1{name} \\2 COLLATE NOCASE"
     if "NOT NULL" in definition:
-        yield "NULL", f"{table}: (\\n\\t{name} [^\\n]*?) NOT NULL -> \\1"
+        yield "NULL", f"{table}: ([\\n,]\\s*{name} [^\\n]*?) NOT NULL -> \\1"
     else:
         yield "a default", f"{start} -> \\1{name} \\2 DEFAULT 1"
-    if "DEFAULT" in definition:
+    if "'now'" in definition:
         yield "another default", f"{table}: (\\n\\t{name} [^\\n]*?)'now' -> \\1'2001-01-01'"
+    elif "DEFAULT" in definition:
+        yield "another default", f"{table}: ([\\n,]\\s*{name} \\w+ DEFAULT )\\d+ -> \\g<1>7"
     if "GENERATED" in definition:
         yield "generated otherwise", f"{table}: (\\n\\t{name} [^\\n]*?)'-' -> \\1'_'"
         yield "not stored", f"{table}: (\\n\\t{name} [^\\n]*?) STORED -> \\1 VIRTUAL"
