@@ -25,7 +25,6 @@ from tests.waiting import start_waiting
 pytestmark = pytest.mark.slow
 
 
-
 def attempt(append: Callable[[], AppendResult]) -> AppendResult | ConcurrencyConflict:
     try:
         return append()
