@@ -1,7 +1,6 @@
 """Many writers of every kind, and three kinds of readers: each delivers exactly the rows of the table, in order."""
 
 import contextlib
-import multiprocessing
 import random
 import statistics
 import time
@@ -15,6 +14,7 @@ from sqlalchemy import Connection, Engine, text
 from eventstore import ANY, Append, EventFilter, EventStore, NewEvent, RecordedEvent
 from eventstore.backends import engine_for
 from tests.fix_engines import sqlite_when_there_is_time
+from tests.processes import clean_processes
 
 STREAMS = 25
 EVEN = EventFilter(event_types=["even"])
@@ -133,10 +133,10 @@ def run_stress(engine: Engine, url: str, seconds: float, *, writers: int, strang
         connection.execute(text("CREATE TABLE IF NOT EXISTS notes (note text)"))
     store = EventStore(engine, page_size=50)
     readers = {"read_all": Reader(), "filtered": Reader(), "subscription": Reader()}
-    spawn: Any = multiprocessing.get_context("spawn")
+    context: Any = clean_processes()
     with (
         held_open(engine, stranger),
-        ProcessPoolExecutor(writers, mp_context=spawn) as processes,
+        ProcessPoolExecutor(writers, mp_context=context) as processes,
         ThreadPoolExecutor(len(readers)) as threads,
     ):
         following: list[Future[None]] = [

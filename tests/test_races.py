@@ -1,6 +1,5 @@
 """Races on both databases: steered to the dangerous moment first, then at random, with threads and with processes."""
 
-import multiprocessing
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from eventstore import (
     ExpectedVersion,
     NewEvent,
 )
+from tests.processes import clean_processes
 from tests.waiting import start_waiting
 
 pytestmark = pytest.mark.slow
@@ -158,9 +158,7 @@ def test_contended_appends_lose_and_double_nothing(any_url: str, kind: str, coun
     print("seed:", seed)
     writers, each = 4, count // 4
     pool = (
-        ThreadPoolExecutor(writers)
-        if kind == "threads"
-        else ProcessPoolExecutor(writers, mp_context=multiprocessing.get_context("spawn"))
+        ThreadPoolExecutor(writers) if kind == "threads" else ProcessPoolExecutor(writers, mp_context=clean_processes())
     )
     with pool:
         futures = [pool.submit(contend, any_url, seed, each, writer) for writer in range(writers)]

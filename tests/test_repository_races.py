@@ -1,6 +1,5 @@
 """Commands of many processes on few aggregates, and a very long stream."""
 
-import multiprocessing
 import random
 import time
 from collections import Counter
@@ -15,6 +14,7 @@ from eventstore import ConcurrencyConflict, EventStore, RecordedEvent, Repositor
 from eventstore.repository import LoadedAggregate, SnapshotCounts, every, retry_conflicts
 from tests.accounts import Deposited, FrozenAccount, NotEnough, Withdrawn, deposit, event_types, withdraw
 from tests.fix_engines import sqlite_when_there_is_time
+from tests.processes import clean_processes
 
 ACCOUNTS = 10
 
@@ -84,7 +84,7 @@ def run_processes(any_url: str, *, processes: int, count: int) -> None:
     seed = random.SystemRandom().randrange(10**6)
     print("seed:", seed)
     began = time.perf_counter()
-    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes, mp_context=clean_processes()) as pool:
         futures = [
             pool.submit(run_commands, any_url, seed, process, count // processes) for process in range(processes)
         ]
