@@ -100,6 +100,7 @@ def proposals(application: Application) -> list[str]:
     ],
 )
 def test_autogenerate_proposes_to_drop_none_of_our_tables(
+    bring_to: BringTo,
     tmp_path: Path,
     with_path: Callable[[str], Engine],
     *,
@@ -108,7 +109,7 @@ def test_autogenerate_proposes_to_drop_none_of_our_tables(
     path: str,
     include_schemas: bool,
 ) -> None:
-    migrations.upgrade(with_path("public"), schema=made)
+    bring_to(with_path("public"), schema=made)
     application = Application(tmp_path / "application", with_path(path))
     configure(application, schema=excluded, include_schemas=include_schemas)
     run(application, "upgrade", "head")
