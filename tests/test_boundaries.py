@@ -163,6 +163,7 @@ def test_a_savepoint_that_is_rolled_back_frees_its_tags(store: EventStore) -> No
         store.append("b-1", tagged("course:1"), expected_version=ANY)
 
 
+@pytest.mark.slow
 def test_a_prepared_transaction_keeps_its_tags_locked(store: EventStore, threads: ThreadPoolExecutor) -> None:
     with store.engine.connect() as connection:
         if connection.execute(text("SHOW max_prepared_transactions")).scalar_one() == "0":
@@ -246,6 +247,7 @@ def test_a_transaction_locks_so_many_tags_and_no_more(store: EventStore) -> None
     assert last.version == 300 + 240 + 1
 
 
+@pytest.mark.slow
 def test_with_all_tags_locked_a_transaction_may_go_on_without_end(store: EventStore) -> None:
     with store.transaction() as tx:
         for number in range(10):
@@ -295,6 +297,7 @@ def test_a_boundary_is_refused_after_tags_were_added_to_old_events(store: EventS
     store.append("a-2", tagged("x"), expected_version=ANY, condition=again)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("has_tags", "positions"),
     [(True, False), (True, True), (False, False)],
@@ -367,6 +370,7 @@ store.append("a-1", NewEvent("enrolled", tags=["course:1"]), expected_version=AN
 """
 
 
+@pytest.mark.slow
 def test_a_client_that_is_killed_between_the_two_statements_stores_nothing_and_frees_its_tags(
     make_engine: Callable[..., Engine], threads: ThreadPoolExecutor
 ) -> None:
@@ -395,6 +399,7 @@ def test_the_key_of_a_tag_is_what_all_clients_compute() -> None:
     assert constants["name_of_es_event_tags"] == "a.es_event_tags"
 
 
+@pytest.mark.slow
 def test_on_older_tables_only_what_uses_tags_is_refused(empty_postgres_url: str) -> None:
     engine = create_engine(empty_postgres_url)
     migrations.upgrade(engine, "es_0008")
@@ -455,6 +460,7 @@ def test_decisions_are_right_behind_pgbouncer(
     assert courses.counts["stored"] > 0
 
 
+@pytest.mark.slow
 def test_decisions_are_right_if_many_tags_have_the_same_key(
     make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -556,6 +562,7 @@ def noted(*tags: str) -> NewEvent:
     return tagged(*tags, event_type="noted")
 
 
+@pytest.mark.slow
 def test_an_append_on_a_condition_without_tags_waits_for_all_appends_under_way_and_is_refused(
     store: EventStore, threads: ThreadPoolExecutor
 ) -> None:
@@ -573,6 +580,7 @@ def test_an_append_on_a_condition_without_tags_waits_for_all_appends_under_way_a
         assert len(boundary) == number + 1
 
 
+@pytest.mark.slow
 def test_other_appends_wait_for_one_on_a_condition_without_tags_and_readers_do_not(
     store: EventStore, threads: ThreadPoolExecutor
 ) -> None:
@@ -700,6 +708,7 @@ def test_a_refused_lock_of_all_tags_is_not_taken_for_one_that_is_held(
     assert running.result().version == 1
 
 
+@pytest.mark.slow
 def test_who_has_locked_all_tags_of_one_schema_has_none_of_another(
     empty_postgres_url: str, threads: ThreadPoolExecutor
 ) -> None:

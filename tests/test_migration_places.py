@@ -162,6 +162,7 @@ def deployer(bring_to: BringTo, new_postgres_engine: Engine, with_path: Callable
     return with_path(DEPLOYERS_PATH)
 
 
+@pytest.mark.slow
 def test_a_schema_that_came_before_that_of_the_tables_is_refused_and_named(deployer: Engine) -> None:
     for call in (
         migrations.upgrade,
@@ -233,6 +234,7 @@ def test_the_other_ways_in_refuse_it_too(tmp_path: Path, deployer: Engine) -> No
 # --- where they are locked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "second"), [(None, "public"), ("public", None)])
 def test_two_spellings_of_one_schema_take_one_lock(
     new_postgres_engine: Engine, with_path: Callable[[str], Engine], first: str | None, second: str | None
@@ -249,6 +251,7 @@ def test_two_spellings_of_one_schema_take_one_lock(
         pass
 
 
+@pytest.mark.slow
 def test_a_search_path_that_was_set_on_the_connection_is_what_is_locked(
     new_postgres_engine: Engine, with_path: Callable[[str], Engine]
 ) -> None:

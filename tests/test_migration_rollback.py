@@ -52,6 +52,7 @@ def test_tables_that_are_newer_and_fit_need_no_upgrade(bring_to: BringTo, new_en
     assert EventStore(new_engine).append("order-1", [NewEvent("placed")], expected_version=0).version == 1
 
 
+@pytest.mark.slow
 def test_tables_that_are_newer_and_do_not_fit_are_refused(bring_to: BringTo, new_engine: Engine) -> None:
     bring_to(new_engine)
     make_newer(new_engine, breaking=NEWER)
@@ -75,6 +76,7 @@ def test_what_newer_code_has_done_is_undone_by_newer_code(bring_to: BringTo, new
             migrations.upgrade(new_engine, revision)
 
 
+@pytest.mark.slow
 def test_an_unknown_revision_on_tables_that_are_not_newer_is_refused(bring_to: BringTo, new_engine: Engine) -> None:
     bring_to(new_engine)
     make_newer(new_engine, version=SCHEMA_VERSION)

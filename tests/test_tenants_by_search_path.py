@@ -118,6 +118,7 @@ def test_migrations_land_in_the_schema_of_the_tenant(url: str, upgrade: Callable
     assert tables(url) == {"public": set(), "tenant_a": found["tenant_b"], "tenant_b": found["tenant_b"]}
 
 
+@pytest.mark.slow
 def test_a_tenant_who_was_not_migrated_is_told_apart_from_one_who_was(engine: Engine) -> None:
     store = EventStore(engine)
     with working_for("tenant_a"):
