@@ -44,8 +44,8 @@ def make_engine(shared_postgres_url: str) -> Iterator[Callable[..., Engine]]:
     """Return a function that makes engines, whose sessions give up waiting for a lock, so that no test hangs."""
     engines: list[Engine] = []
 
-    def make(options: str = "", **others: Any) -> Engine:
-        settings = {"options": f"-c lock_timeout=20s {options}"}
+    def make(options: str = "", *, prepare_threshold: int | None = 5, **others: Any) -> Engine:
+        settings = {"options": f"-c lock_timeout=20s {options}", "prepare_threshold": prepare_threshold}
         engine = create_engine(shared_postgres_url, connect_args=settings, pool_size=20, **others)
         engines.append(engine)
         return engine
@@ -726,7 +726,7 @@ def test_statements_that_do_not_share_a_transaction_store_nothing(
     make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As behind a pooler that gives each statement to any session: the locks of the first are gone in the second."""
-    store = EventStore(make_engine())
+    store = EventStore(make_engine(prepare_threshold=None))
     boundary = store.read_boundary(COURSE)
     execute = psycopg.Cursor.execute
 
