@@ -311,6 +311,14 @@ def _is_writing(sql: str) -> bool:
     return re.search(r"\b(INSERT|UPDATE|DELETE|COPY|LOCK)\b", re.sub(r'"[^"]*"', "", sql)) is not None
 
 
+def can_prepare(raw: psycopg.Connection[Any]) -> bool:
+    """Return whether the store may prepare statements: the application neither watches the driver nor forbids it.
+
+    A pooler that can't keep prepared statements is the reason for `prepare_threshold=None`.
+    """
+    return has_default_cursors(raw) and raw.prepare_threshold is not None
+
+
 def cancel_statement(raw: psycopg.Connection[Any]) -> None:
     """Cancel the statement that a connection has not got the results of, if there is one; wait for that for a while."""
     if raw.pgconn.transaction_status == TransactionStatus.ACTIVE:

@@ -14,11 +14,16 @@ from sqlalchemy import Engine
 
 from eventstore.backends import pool_records
 from eventstore.backends.postgresql import errors
-from eventstore.backends.postgresql.cursors import cancel_statement, check_connection, refuse_open_transaction
+from eventstore.backends.postgresql.cursors import (
+    can_prepare,
+    cancel_statement,
+    check_connection,
+    refuse_open_transaction,
+)
 from eventstore.backends.postgresql.dialect import PostgreSQLDialect
 from eventstore.backends.postgresql.direct_runs import DirectRun
 from eventstore.backends.postgresql.parameters import one_event
-from eventstore.backends.postgresql.prepared import NumberedStatement, PreparedStatements, can_prepare
+from eventstore.backends.postgresql.prepared import PREPARED, NumberedStatement, PreparedStatements
 from eventstore.backends.protocol import Driver, Row
 from eventstore.backends.running import (
     check_positions,
@@ -92,7 +97,7 @@ class DirectAppends:
         notes = record.info
         if positions_note(self._dialect, reported_search_path(raw)) not in notes:
             self._check_positions(engine, record, raw)
-        prepared = PreparedStatements.on(raw, notes)
+        prepared: PreparedStatements = notes.get(PREPARED) or PreparedStatements.on(raw, notes)
         if not self._dialect.append_is_one_statement(pending):
             return None
         sql, constants = self._dialect.append_one_sql(pending.expectation)

@@ -16,6 +16,7 @@ from eventstore.backends.postgresql import errors
 from eventstore.backends.postgresql.autocommit import at_read_committed
 from eventstore.backends.postgresql.binary_parameters import numbered, packed
 from eventstore.backends.postgresql.cursors import (
+    can_prepare,
     cancel_statement,
     check_connection,
     check_custom_cursors,
@@ -25,7 +26,7 @@ from eventstore.backends.postgresql.cursors import (
     refuse_open_transaction,
     refuse_to_write,
 )
-from eventstore.backends.postgresql.prepared import PreparedStatements, can_prepare
+from eventstore.backends.postgresql.prepared import PreparedStatements
 from eventstore.backends.protocol import Dialect, Driver, Row, Statement, returns_rows
 from eventstore.backends.running import StatementRun, error_to_raise, reported_search_path, sqlalchemy_error
 from eventstore.errors import UnsuitableSetting

@@ -15,8 +15,6 @@ from psycopg.errors import error_from_result
 from psycopg.pq import DiagnosticField, ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
-from eventstore.backends.postgresql.cursors import has_default_cursors
-
 _OUTDATED: Final = (b"26000", b"0A000")
 """The server does not know the name, after DEALLOCATE or DISCARD ALL; or the result has other types than before, after
 the tables were changed. Nothing was executed. If 0A000 comes from the statement itself, nothing of it has remained."""
@@ -30,16 +28,8 @@ connection may serve the stores of any number of schemas."""
 _INTERVAL_MILLISECONDS: Final = 100
 """As in psycopg: how often a thread wakes up, so that it notices an exception that was set for it."""
 
-_NOTE: Final = "eventstore: prepared statements"
+PREPARED: Final = "eventstore: prepared statements"
 """The key of the `PreparedStatements` in SQLAlchemy's notes about a connection, which end with the connection."""
-
-
-def can_prepare(raw: psycopg.Connection[Any]) -> bool:
-    """Return whether the store may prepare statements: the application neither watches the driver nor forbids it.
-
-    A pooler that can't keep prepared statements is the reason for `prepare_threshold=None`.
-    """
-    return has_default_cursors(raw) and raw.prepare_threshold is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +72,10 @@ class PreparedStatements:
 
     @classmethod
     def on(cls, raw: psycopg.Connection[Any], notes: dict[Any, Any]) -> "PreparedStatements":
-        """Return those of a connection, from SQLAlchemy's notes about it."""
-        prepared: PreparedStatements | None = notes.get(_NOTE)
-        if prepared is None:
-            prepared = notes[_NOTE] = cls(raw.pgconn)
+        """Return those of a connection, which SQLAlchemy's notes about it keep."""
+        if PREPARED not in notes:
+            notes[PREPARED] = cls(raw.pgconn)
+        prepared: PreparedStatements = notes[PREPARED]
         return prepared
 
     def __init__(self, pgconn: PGconn) -> None:
@@ -112,7 +102,7 @@ class PreparedStatements:
             self._deallocate(name)
         if name is None and len(self._names) >= _KEPT:
             self._pgconn.send_query_params(statement.sql, values, statement.types, statement.formats, _BINARY)
-            result = self._receive()
+            result = self._receive()[0]
         else:
             result = self._execute(self._prepare(statement), statement, values)
         if result.status != ExecStatus.TUPLES_OK:
@@ -158,7 +148,7 @@ class PreparedStatements:
             pgconn.send_query_prepared(name, values, statement.formats, _BINARY)
         pgconn.send_query_params(b"COMMIT", None)
         pgconn.pipeline_sync()
-        results = self._receive_all()
+        results = self._receive(in_pipeline=True)
         pgconn.exit_pipeline_mode()
         self._names.update(made for index, made in names.items() if results[index].status == ExecStatus.COMMAND_OK)
         return results
@@ -170,7 +160,7 @@ class PreparedStatements:
     def _prepare(self, statement: NumberedStatement) -> bytes:
         name = b"eventstore_%d" % next(self._numbers)
         self._pgconn.send_prepare(name, statement.sql, statement.types)
-        result = self._receive()
+        result = self._receive()[0]
         if result.status != ExecStatus.COMMAND_OK:
             raise error_from_result(result)
         self._names[statement.sql] = name
@@ -178,49 +168,31 @@ class PreparedStatements:
 
     def _execute(self, name: bytes, statement: NumberedStatement, values: Sequence[bytes | None]) -> PGresult:
         self._pgconn.send_query_prepared(name, values, statement.formats, _BINARY)
-        return self._receive()
+        return self._receive()[0]
 
-    def _receive(self) -> PGresult:
-        """Send what is not sent yet; return the first result, when the server is ready for the next statement."""
-        results = []
-        self._flush()
-        while (result := self._next_result()) is not None:
-            results.append(result)
-        self._handle_notifications()
-        return results[0]
-
-    def _receive_all(self) -> list[PGresult]:
-        """Send what is not sent yet, in pipeline mode; return the results, up to that of the synchronisation."""
-        results, is_after_none = list[PGresult](), False
-        self._flush()
-        while True:
-            result = self._next_result()
-            if result is None:
-                if is_after_none:
-                    raise psycopg.OperationalError("the connection is lost")
-            elif result.status == ExecStatus.PIPELINE_SYNC:
-                break
-            else:
-                results.append(result)
-            is_after_none = result is None
-        self._handle_notifications()
-        return results
-
-    def _flush(self) -> None:
-        while self._pgconn.flush():
+    def _receive(self, *, in_pipeline: bool = False) -> list[PGresult]:
+        """Send what is not sent yet; return the results, when the server is ready for the next statement."""
+        pgconn, results = self._pgconn, []
+        while pgconn.flush():
             self._wait_to_write(_INTERVAL_MILLISECONDS)
-            self._pgconn.consume_input()  # a server that can't send does not read either
-
-    def _next_result(self) -> PGresult | None:
-        while self._pgconn.is_busy():
-            self._wait(_INTERVAL_MILLISECONDS)
-            self._pgconn.consume_input()
-        return self._pgconn.get_result()
-
-    def _handle_notifications(self) -> None:
-        while notification := self._pgconn.notifies():
-            if self._pgconn.notify_handler is not None:  # psycopg's, which knows the application's
-                self._pgconn.notify_handler(notification)
+            pgconn.consume_input()  # a server that can't send does not read either
+        is_end = False
+        while not is_end or in_pipeline:
+            while pgconn.is_busy():
+                self._wait(_INTERVAL_MILLISECONDS)
+                pgconn.consume_input()
+            result = pgconn.get_result()
+            if result is not None:
+                if result.status == ExecStatus.PIPELINE_SYNC:
+                    break
+                results.append(result)
+            elif is_end:  # of a statement, already
+                raise psycopg.OperationalError("the connection is lost")
+            is_end = result is None
+        while notification := pgconn.notifies():
+            if pgconn.notify_handler is not None:  # psycopg's, which knows the application's
+                pgconn.notify_handler(notification)
+        return results
 
 
 def _is_outdated(result: PGresult) -> bool:
