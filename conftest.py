@@ -20,7 +20,7 @@ if "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK) and shutil.disk_usa
     # Databases of tests are thrown away. In memory they are made, and synced, with a quarter of the system's time.
     os.environ["TMPDIR"] = str(MEMORY)
 
-# Some machines ask for no bytecode. Then each process compiles the tests, and the hundreds that tests start the package.
+# Some machines ask for no bytecode. Then each process compiles the tests, and the hundreds that they start the package.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
