@@ -20,14 +20,14 @@ if "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK) and shutil.disk_usa
     # Databases of tests are thrown away. In memory they are made, and synced, with a quarter of the system's time.
     os.environ["TMPDIR"] = str(MEMORY)
 
-# Some machines ask for no bytecode. Then each process compiles the tests, and the hundreds that tests start the package.
+# Some machines ask for no bytecode. Then each process compiles the tests, and the hundreds that they start the package.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 # A shell's background job ignores Ctrl-C, and what it starts would, too; some tests press it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# No test fails because a machine is slow. Each run tries thirty other examples of each property; `thorough` takes minutes.
+# No test fails because a machine is slow. Each run tries thirty other examples of a property; `thorough` takes minutes.
 hypothesis.settings.register_profile("eventstore", deadline=None, max_examples=30)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=1000)
 hypothesis.settings.load_profile("eventstore")
