@@ -664,7 +664,7 @@ def kill_at_random(store: EventStore, start_worker: Callable[..., Process], kill
 def test_workers_killed_at_random_while_the_number_changes(
     on_postgresql: EventStore, start_worker: Callable[..., Process]
 ) -> None:
-    kill_at_random(on_postgresql, start_worker, int(os.environ.get("EVENTSTORE_TEST_KILLS", "6")))
+    kill_at_random(on_postgresql, start_worker, int(os.environ.get("EVENTSTORE_TEST_KILLS", "3")))
 
 
 @pytest.mark.long
