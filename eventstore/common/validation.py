@@ -4,7 +4,7 @@ A check returns the value (the plain string, for an enum of strings) or raises a
 """
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -101,14 +101,13 @@ def check_function(name: str, value: object) -> None:
         raise InvalidInput(msg)
 
 
-def check_runs_when_called(name: str, function: object) -> None:
+def check_runs_when_called(name: str, function: Callable[..., object]) -> None:
     """Check that a function is neither a coroutine function nor a generator: a call alone would not run it.
 
     Raises:
         InvalidInput: It is one.
     """
-    of_class = getattr(type(function), "__call__", None)
-    for each in (function, of_class):
+    for each in (function, type(function).__call__):
         if inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each):
             msg = f"{name} must be a plain function, not a coroutine function (async def), which a call does not run"
             raise InvalidInput(msg)

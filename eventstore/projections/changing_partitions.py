@@ -70,7 +70,7 @@ def plan(store: EventStore, name: str, partitions: int) -> bool:
 
 def _check_outside(run: Run, name: str) -> None:
     rows = [(row[_POSITION], row[_OUTSIDE_AFTER]) for row in run(find_partitions, projection=name)]
-    if len({outside_after for _, outside_after in rows}) < 2:
+    if all(outside_after == rows[0][1] for _, outside_after in rows):
         return
     for position, outside_after in rows:
         if outside_after is not None and position < outside_after < MAX_VERSION:

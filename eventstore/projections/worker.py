@@ -36,6 +36,8 @@ SEEN_EVERY_SECONDS: Final = 5.0
 
 _LONGEST_BACKOFF_SECONDS: Final = 60.0
 
+_SHORTEST_PAUSE_OF_FAILED_SECONDS: Final = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class CatchUpProgress:
@@ -120,7 +122,7 @@ class Worker:
         self._checkpoint: After | None = None  # if the last batch has moved it
         self._repeats = (0, 0)  # the position of an event, and how often its batch was repeated
         self._last_heartbeat = float("-inf")
-        self._pause_of_failed = Backoff(1.0, _LONGEST_BACKOFF_SECONDS)
+        self._pause_of_failed = Backoff(_SHORTEST_PAUSE_OF_FAILED_SECONDS, _LONGEST_BACKOFF_SECONDS)
         self._retry_failed_at = 0.0
         self._waker = Waker()
         self._stopped = self._is_over = False
@@ -329,7 +331,9 @@ class Worker:
             InvalidInput: It was.
         """
         if self._is_over:
-            msg = f"this worker of projection {self._projection.name!r} was stopped, which is for good; make another one"
+            msg = (
+                f"this worker of projection {self._projection.name!r} was stopped, which is for good; make another one"
+            )
             raise InvalidInput(msg)
 
     def __enter__(self) -> Self:

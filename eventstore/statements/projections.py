@@ -188,7 +188,9 @@ def lock_partition(tables: Tables) -> ClauseElement:
             checkpoints.partition_of == bindparam("projection"),
             checkpoints.position < bindparam("settled_position", type_=BigInteger),
             or_(checkpoints.stop_position.is_(None), checkpoints.position < checkpoints.stop_position),
-            bindparam("left_out", type_=Text).not_like(literal_column("'%'").concat(number).concat(literal_column("'%'"))),
+            bindparam("left_out", type_=Text).not_like(
+                literal_column("'%'").concat(number).concat(literal_column("'%'"))
+            ),
         )
         .order_by(
             case((checkpoints.failure.is_(None), literal_column("0")), else_=literal_column("1")),
@@ -309,8 +311,9 @@ def reset_checkpoint(tables: Tables) -> ClauseElement:
     """
     checkpoints = tables.checkpoints.c
     no_event = dict.fromkeys(EVENT_OF_CHECKPOINT, null())
-    passed = or_(checkpoints.outside_after.is_(None), checkpoints.outside_after < checkpoints.position)
-    outside_after = case((passed, checkpoints.position), else_=checkpoints.outside_after)
+    outside_after = case(
+        (checkpoints.outside_after < checkpoints.position, checkpoints.position), else_=checkpoints.outside_after
+    )
     return _updated(
         tables,
         position=checkpoints.started_after,
