@@ -125,6 +125,10 @@ BY_AIRCRAFT = text(
 )
 
 
+FEW = 4
+"""An average over fewer departures says little."""
+
+
 def ask(engine: Engine, sql: Any) -> Rows:
     """Return the rows of a query."""
     with engine.connect() as connection:
@@ -141,7 +145,8 @@ def draw(engine: Engine, path: Path) -> None:
     """Draw the report into a file: airlines by the view, aircraft by the table."""
     from matplotlib.figure import Figure  # noqa: PLC0415  # only a chart needs it
 
-    names, airlines, fleet = airline_names(), ask(engine, BY_AIRLINE), ask(engine, BY_AIRCRAFT)
+    names, airlines = airline_names(), ask(engine, BY_AIRLINE)
+    fleet = [row for row in ask(engine, BY_AIRCRAFT) if row.departures >= FEW]
     figure = Figure(figsize=(11, 5), layout="constrained")
     left, right = figure.subplots(1, 2)
     bars = left.barh(
@@ -152,15 +157,14 @@ def draw(engine: Engine, path: Path) -> None:
     left.set(xlabel="percent, from the view flight_departed")
     left.margins(x=0.3, y=0.01)
     right.scatter(
-        [row.miles for row in fleet], [float(row.average) for row in fleet],
-        s=[6 + 3 * row.departures for row in fleet], color="#c8553d", alpha=0.35, linewidths=0,
+        [row.miles / 1000 for row in fleet], [float(row.average) for row in fleet],
+        s=[4 * row.departures for row in fleet], color="#c8553d", alpha=0.35, linewidths=0,
     )  # fmt: skip
-    right.set_title("Each aircraft; a larger dot has more departures", loc="left")
-    right.set(
-        xlabel="miles flown, from the table aircraft", ylabel="average delay of a departure, minutes", yscale="symlog"
-    )
-    right.xaxis.set_major_formatter("{x:,.0f}")
-    right.yaxis.set_major_formatter("{x:,.0f}")
+    for row in sorted(fleet, key=lambda row: row.average)[-3:]:
+        point = row.miles / 1000, float(row.average)
+        right.annotate(row.stream_id.removeprefix("aircraft-"), point, (8, -3), textcoords="offset points")
+    right.set_title("Each aircraft with at least four departures", loc="left")
+    right.set(xlabel="thousand miles, from the table aircraft", ylabel="average delay of a departure, minutes", ylim=0)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path)
