@@ -726,7 +726,8 @@ def kill_at_random(store: EventStore, start_worker: Callable[..., Process], kill
         workers = [start_worker(store.engine, "0.004", "2") for _ in range(3)]
         changing = threads.submit(change_number, store, seed + 2, finished)
         try:
-            for _ in range(kills):
+            for kill in range(kills):
+                print(f"\rkill {kill + 1}", end="", flush=True)
                 time.sleep(chooser.uniform(0, 0.4))
                 victim = chooser.randrange(3)
                 workers[victim].send(signal.SIGKILL)
@@ -757,7 +758,7 @@ def test_workers_killed_at_random_while_the_number_changes(
 @pytest.mark.timeout(1800)
 @sqlite_when_there_is_time
 def test_workers_killed_200_times(store: EventStore, start_worker: Callable[..., Process]) -> None:
-    kill_at_random(store, start_worker, 200)
+    kill_at_random(store, start_worker, int(os.environ.get("EVENTSTORE_TEST_KILLS", "200")))
 
 
 @pytest.mark.long
