@@ -1,5 +1,7 @@
 """What a log has when it is partitioned: carried over as it is, or refused by name before anything is done."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -11,11 +13,8 @@ from eventstore.migrations import partitioning
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.slow]
 
-POLICY = "CREATE POLICY everyone ON es_events USING (true) WITH CHECK (true)"
-TABLES = (
-    "FROM pg_class c WHERE relname LIKE 'es\\_events%' AND relkind IN ('r', 'p') ORDER BY relname"  # the log, its parts
-)
-DO_NOTHING = "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$"
+TABLES = r"FROM pg_class c WHERE relname ~ '^es_events(_\d+)?$' AND relkind IN ('r', 'p')"
+"""The log and its parts."""
 
 
 def append(engine: Engine, number: int = 1) -> None:
@@ -37,115 +36,131 @@ def enable(engine: Engine) -> None:
     partitioning.enable(engine, size=10, margin=2, days=0)
 
 
-@pytest.mark.parametrize(
-    ("statements", "query", "expected"),
-    [
-        (
-            ["CREATE INDEX theirs ON es_events (event_id)", "CREATE INDEX theirs_1 ON es_events (schema_version)"],
-            "SELECT count(*) FROM pg_inherits WHERE inhparent IN ('theirs'::regclass, 'theirs_1'::regclass)",
-            [(4,)],
-        ),
-        (
-            [
-                f"CREATE INDEX {'é' * 31}a ON es_events (event_id)",
-                f"CREATE INDEX {'é' * 31}b ON es_events (schema_version)",
-            ],
-            "SELECT count(*) FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhparent WHERE relname LIKE 'éé%'",
-            [(4,)],
-        ),
-        (
-            ["CREATE INDEX theirs ON es_events (event_id)", "COMMENT ON INDEX theirs IS 'of us'"],
-            "SELECT obj_description('theirs'::regclass)",
-            [("of us",)],
-        ),
-        (
-            ["CREATE STATISTICS theirs (dependencies) ON event_type, category FROM es_events"],
-            "SELECT count(DISTINCT stxrelid) FROM pg_statistic_ext",
-            [(3,)],
-        ),
-        (
-            [
-                "ALTER TABLE es_events ALTER stream_id SET (n_distinct = -0.3)",
-                "ALTER TABLE es_events ALTER stream_id SET STATISTICS 500",
-            ],
-            "SELECT (SELECT attoptions || attstattarget::text FROM pg_attribute WHERE attrelid = c.oid AND attname = "
-            f"'stream_id') {TABLES}",
-            [(["n_distinct=-0.3", "500"],)] * 3,
-        ),
-        (["ALTER TABLE es_events REPLICA IDENTITY FULL"], f"SELECT relreplident {TABLES}", [("f",)] * 3),
-        (
-            ["ALTER TABLE es_events REPLICA IDENTITY USING INDEX es_events_position_key"],
-            f"SELECT relreplident {TABLES}",
-            [("i",)] * 3,
-        ),
-        (
-            [
-                "ALTER TABLE es_events ENABLE ROW LEVEL SECURITY",
-                "ALTER TABLE es_events FORCE ROW LEVEL SECURITY",
-                POLICY,
-            ],
-            f"SELECT relrowsecurity {TABLES}",
-            [(True,)] * 3,
-        ),
-        (
-            ["ALTER TABLE es_events ADD tenant text NOT NULL DEFAULT 'acme'"],
-            "SELECT count(*) FROM es_events WHERE tenant = 'acme'",
-            [(8,)],
-        ),
-        (
-            ["GRANT INSERT (data) ON es_events TO PUBLIC"],
-            f"SELECT (SELECT count(attacl) FROM pg_attribute WHERE attrelid = c.oid) {TABLES}",
-            [(1,), (0,), (0,)],
-        ),
-        (
-            [
-                "CREATE PUBLICATION theirs FOR TABLE es_events, es_streams WITH (publish_via_partition_root = true)",
-                "CREATE PUBLICATION all_tables FOR ALL TABLES WITH (publish_via_partition_root = true)",
-            ],
-            "SELECT prrelid::regclass::text, relreplident::text FROM pg_publication_rel JOIN pg_class c ON c.oid = prrelid "
-            "ORDER BY 1",
-            [("es_events", "i"), ("es_streams", "d")],
-        ),
-    ],
-)
-def test_it_is_carried_over(postgres_engine: Engine, statements: list[str], query: str, expected: list[Any]) -> None:
+@dataclass(frozen=True)
+class Carried:
+    statements: Sequence[str]
+    query: str
+    expected: Sequence[Any]
+
+
+CARRIED = {
+    "indexes, if their names with a suffix are taken": Carried(
+        ["CREATE INDEX theirs ON es_events (event_id)", "CREATE INDEX theirs_1 ON es_events (schema_version)"],
+        "SELECT count(*) FROM pg_inherits WHERE inhparent IN ('theirs'::regclass, 'theirs_1'::regclass)",
+        [(4,)],
+    ),
+    "indexes whose names are as long as they can be": Carried(
+        [f"CREATE INDEX {'é' * 31}{letter} ON es_events (recorded_at)" for letter in "ab"],
+        "SELECT count(*) FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhparent WHERE relname LIKE 'éé%'",
+        [(4,)],
+    ),
+    "comments of indexes": Carried(
+        ["COMMENT ON INDEX theirs IS 'of us'"], "SELECT obj_description('theirs'::regclass)", [("of us",)]
+    ),
+    "statistics": Carried(
+        ["CREATE STATISTICS theirs (dependencies) ON event_type, category FROM es_events"],
+        "SELECT count(DISTINCT stxrelid) FROM pg_statistic_ext",
+        [(3,)],
+    ),
+    "settings of columns": Carried(
+        [
+            "ALTER TABLE es_events ALTER stream_id SET (n_distinct = -0.3)",
+            "ALTER TABLE es_events ALTER stream_id SET STATISTICS 500",
+        ],
+        "SELECT DISTINCT attoptions || attstattarget::text FROM pg_attribute WHERE attname = 'stream_id' "
+        f"AND attrelid IN (SELECT oid {TABLES})",
+        [(["n_distinct=-0.3", "500"],)],
+    ),
+    "row level security": Carried(
+        [
+            "ALTER TABLE es_events ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
+            "CREATE POLICY everyone ON es_events USING (true) WITH CHECK (true)",
+        ],
+        f"SELECT relname::text {TABLES} AND relrowsecurity ORDER BY 1",
+        [("es_events",), ("es_events_1",), ("es_events_2",)],
+    ),
+    "columns": Carried(
+        ["ALTER TABLE es_events ADD tenant text NOT NULL DEFAULT 'acme'"],
+        "SELECT count(*) FROM es_events WHERE tenant = 'acme'",
+        [(8,)],
+    ),
+    "rights of all roles on columns, but not on parts": Carried(
+        ["GRANT INSERT (data) ON es_events TO PUBLIC"],
+        "SELECT attrelid::regclass::text FROM pg_attribute WHERE attacl IS NOT NULL "
+        f"AND attrelid IN (SELECT oid {TABLES})",
+        [("es_events",)],
+    ),
+    "publications, and how they identify rows": Carried(
+        [
+            "CREATE PUBLICATION theirs FOR TABLE es_events, es_streams WITH (publish_via_partition_root = true)",
+            "CREATE PUBLICATION all_tables FOR ALL TABLES WITH (publish_via_partition_root = true)",
+        ],
+        f"SELECT relname::text, (SELECT count(*) FROM pg_publication_rel WHERE prrelid = c.oid) {TABLES} "
+        "AND relreplident = 'i' ORDER BY 1",
+        [("es_events", 1), ("es_events_1", 0), ("es_events_2", 0)],
+    ),
+}
+
+
+def test_what_the_application_has_added_is_carried_over(postgres_engine: Engine) -> None:
     append(postgres_engine, 3)
-    execute(postgres_engine, *statements)
+    for each in CARRIED.values():
+        execute(postgres_engine, *each.statements)
     before = [str(finding) for finding in migrations.verify(postgres_engine)]
     enable(postgres_engine)
     append(postgres_engine, 5)
-    assert rows(postgres_engine, query) == expected
+    assert {name: rows(postgres_engine, each.query) for name, each in CARRIED.items()} == {
+        name: each.expected for name, each in CARRIED.items()
+    }
     assert [str(finding) for finding in migrations.verify(postgres_engine)] == before
     assert EventStore(postgres_engine).delete_stream("order-1", expected_version=8, reason="asked to").version == 9
 
 
-@pytest.mark.parametrize(
-    ("statements", "problem"),
-    [
-        (
-            ["CREATE VIEW v AS SELECT stream_id, version, data FROM es_events GROUP BY stream_id, version"],
-            "view v, which is grouped by a key",
-        ),
-        (
-            [
-                DO_NOTHING,
-                "CREATE TRIGGER theirs AFTER INSERT ON es_events REFERENCING NEW TABLE AS new FOR EACH ROW "
-                "EXECUTE FUNCTION f()",
-            ],
-            "trigger theirs on table es_events, which reads transition tables",
-        ),
-        (["ALTER TABLE es_events ADD k bigint GENERATED ALWAYS AS IDENTITY"], "identity column k"),
-        (["CREATE PUBLICATION p FOR ALL TABLES"], "ALTER PUBLICATION p SET .publish_via_partition_root = true"),
-        (["CREATE PUBLICATION p FOR TABLE es_events"], "ALTER PUBLICATION p SET .publish_via_partition_root = true"),
-        (["ALTER TABLE es_events ADD CHECK (octet_length(data) < 9) NOT VALID"], "is a check that is not ours"),
-    ],
-)
-def test_it_is_refused_by_name(postgres_engine: Engine, statements: list[str], problem: str) -> None:
-    append(postgres_engine)
-    execute(postgres_engine, *statements)
-    with pytest.raises(PartitioningRefused, match=problem):
-        enable(postgres_engine)
+def test_a_replica_identity_is_carried_over(postgres_engine: Engine) -> None:
+    execute(postgres_engine, "ALTER TABLE es_events REPLICA IDENTITY FULL")
+    enable(postgres_engine)
+    assert rows(postgres_engine, f"SELECT relreplident::text {TABLES}") == [("f",)] * 3
+
+
+REFUSED = {
+    "view v, which is grouped by a key": (
+        ["CREATE VIEW v AS SELECT stream_id, version, data FROM es_events GROUP BY stream_id, version"],
+        "DROP VIEW v",
+    ),
+    "trigger theirs on table es_events, which reads transition tables": (
+        [
+            "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$",
+            "CREATE TRIGGER theirs AFTER INSERT ON es_events REFERENCING NEW TABLE AS n FOR EACH ROW EXECUTE PROCEDURE f()",
+        ],
+        "DROP TRIGGER theirs ON es_events",
+    ),
+    "identity column k": (
+        ["ALTER TABLE es_events ADD k bigint GENERATED ALWAYS AS IDENTITY"],
+        "ALTER TABLE es_events DROP k",
+    ),
+    "ALTER PUBLICATION p SET .publish_via_partition_root = true": (
+        ["CREATE PUBLICATION p FOR ALL TABLES"],
+        "DROP PUBLICATION p",
+    ),
+    "ALTER PUBLICATION q SET .publish_via_partition_root = true": (
+        ["CREATE PUBLICATION q FOR TABLE es_events"],
+        "DROP PUBLICATION q",
+    ),
+    "is a check that is not ours": (
+        ["ALTER TABLE es_events ADD CONSTRAINT theirs CHECK (octet_length(data) < 9) NOT VALID"],
+        "ALTER TABLE es_events DROP CONSTRAINT theirs",
+    ),
+}
+
+
+def test_what_can_not_be_carried_over_is_refused_by_name(postgres_engine: Engine) -> None:
+    for problem, (statements, undo) in REFUSED.items():
+        execute(postgres_engine, *statements)
+        with pytest.raises(PartitioningRefused, match=problem):
+            enable(postgres_engine)
+        execute(postgres_engine, undo)
     assert partitioning.parts(postgres_engine) == []
+    assert migrations.verify(postgres_engine) == []
 
 
 def test_what_only_the_server_refuses_leaves_no_check_behind(postgres_engine: Engine) -> None:
