@@ -59,7 +59,7 @@ from eventstore.parts import PartState
 from eventstore.projections import ProjectionAdmin
 from eventstore.repository import SnapshotPolicy, every, never
 from eventstore.rows.mapper import StoredEvent
-from eventstore.transfer import export_events
+from eventstore.transfer import export_events, import_events
 from tests.fix_documentation import ROOT, run_document
 from tests.fix_migrations import url_of
 from tests.partitioned import partition
@@ -482,6 +482,38 @@ def test_streams_are_deleted_and_archived_beside_detached_events(
     store.delete_stream("a-0", expected_version=8, reason="asked for")
     assert [event.event_type for event in store.read_stream("a-0")] == ["$stream-deleted"]
     assert len(list(read_part(store, tmp_path / "part", stream_id="a-0"))) == 4
+
+
+def test_an_import_of_detached_events_says_why_they_can_not_be_compared(store: EventStore, tmp_path: Path) -> None:
+    export_events(store, tmp_path / "events.jsonl")
+    detach(store, None)
+    for keep_positions in (False, True):
+        with pytest.raises(HistoryDetached, match=r"not exported\. Attach its table"):
+            import_events(store, tmp_path / "events.jsonl", keep_positions=keep_positions)
+    export_events(store, tmp_path / "later.jsonl", after_position=SIZE)
+    assert import_events(store, tmp_path / "later.jsonl", keep_positions=True).events == 0
+
+
+def test_a_reader_that_has_begun_stops_at_a_part_that_is_detached(store: EventStore) -> None:
+    """Each has read a page of it; the next page says so."""
+    paging = EventStore(store.engine, page_size=3)
+    readers: dict[str, Iterator[Any]] = {
+        "all": iter(paging.read_all()),
+        "stream": iter(paging.read_stream("a-0")),
+        "subscription": iter(paging.subscribe(after_position=0, idle_timeout_seconds=5)),
+        "filtered": iter(paging.read_all(EventFilter(event_types=["counted"]))),
+        "frame": iter(frames.read_all(paging, batch_size=3, sample_size=1).reader()),
+    }
+    for reader in readers.values():
+        next(reader)
+    detach(store, None)
+    ended = {}
+    for name, reader in readers.items():
+        try:
+            ended[name] = str(len(list(reader)))
+        except HistoryDetached as error:
+            ended[name] = error.part
+    assert ended == dict.fromkeys(readers, PART)
 
 
 def test_verify_and_repair_agree_with_what_was_detached(store: EventStore, tmp_path: Path) -> None:

@@ -127,12 +127,12 @@ REFUSED = {
         ["CREATE VIEW v AS SELECT stream_id, version, data FROM es_events GROUP BY stream_id, version"],
         "DROP VIEW v",
     ),
-    "trigger theirs on table es_events, which reads transition tables": (
+    "trigger t on table es_events, which reads transition tables": (
         [
             "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$",
-            "CREATE TRIGGER theirs AFTER INSERT ON es_events REFERENCING NEW TABLE AS n FOR EACH ROW EXECUTE PROCEDURE f()",
+            "CREATE TRIGGER t AFTER INSERT ON es_events REFERENCING NEW TABLE AS n FOR EACH ROW EXECUTE FUNCTION f()",
         ],
-        "DROP TRIGGER theirs ON es_events",
+        "DROP TRIGGER t ON es_events",
     ),
     "identity column k": (
         ["ALTER TABLE es_events ADD k bigint GENERATED ALWAYS AS IDENTITY"],
