@@ -1,5 +1,6 @@
 """Partitions of the log by position: made online, added to, carried over, refused, verified."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Column, Engine, Integer, MetaData, Table, create_engine, text
+from sqlalchemy.exc import DBAPIError
 
 from eventstore import ANY, Append, EventFilter, EventStore, NewEvent, maintenance, migrations
 from eventstore.codecs import JSONCodec
@@ -35,6 +37,7 @@ from eventstore.migrations import partitioning
 from eventstore.parts import Runway
 from eventstore.transfer import export_events, import_events
 from eventstore.views import EventViews
+from tests.fix_documentation import ROOT
 from tests.waiting import start_waiting
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.slow]
@@ -551,6 +554,39 @@ def test_views_and_their_indexes_are_made_for_all_parts(postgres_engine: Engine)
     assert views.check(postgres_engine) == []
 
 
+def test_an_index_of_ones_own_is_built_as_the_page_says(postgres_engine: Engine) -> None:
+    store = EventStore(postgres_engine)
+    append(store, "order-1", 3)
+    partitioning.enable(postgres_engine, size=10, margin=1, days=0)
+    page = (ROOT / "docs" / "how-to" / "indexes.md").read_text("utf-8").partition("### On a partitioned log")[2]
+    recipe, of_a_part = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)[:2]
+    *first, query = [statement.strip() for statement in recipe.split(";")]
+    is_valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'shop_events_correlation_id_idx'::regclass"
+    with postgres_engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for statement in first:
+            connection.exec_driver_sql(statement)
+        with pytest.raises(DBAPIError, match="concurrently"):
+            connection.exec_driver_sql(first[1].replace("INDEX", "INDEX CONCURRENTLY").replace("ONLY", ""))
+        lines = connection.exec_driver_sql(query.removesuffix(r"\gexec")).all()
+        assert of_a_part.split(";\n") == [*lines[0], ""]
+        assert scalars(postgres_engine, is_valid) == [False]
+        assert (
+            len(partitioning.add(postgres_engine, size=5, days=5).parts) > 1
+        )  # they get it, though it is not complete
+        for statement in (cell for line in lines for cell in line):
+            connection.exec_driver_sql(statement)
+    assert scalars(postgres_engine, is_valid) == [True]
+    of_parts = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'shop_events_correlation_id_idx'::regclass"
+    partitioning.add(postgres_engine, size=5, days=20)
+    assert scalars(postgres_engine, of_parts) == [len(partitioning.parts(postgres_engine))]
+    assert migrations.verify(postgres_engine) == []
+    with postgres_engine.connect() as connection:
+        connection.exec_driver_sql("SET enable_seqscan = off")
+        query = "EXPLAIN SELECT * FROM es_events WHERE metadata ->> 'correlation_id' = 'x'"
+        plan = "\n".join(connection.exec_driver_sql(query).scalars())
+    assert "shop_events_correlation_id_idx_1" in plan
+
+
 def test_the_commands_say_what_they_do(postgres_engine: Engine) -> None:
     append(EventStore(postgres_engine), "order-1")
     url = postgres_engine.url.render_as_string(hide_password=False)
@@ -572,4 +608,6 @@ def test_the_commands_say_what_they_do(postgres_engine: Engine) -> None:
     assert run("add").stdout.startswith("no part was needed; ")
     listed = run("list").stdout.splitlines()
     assert listed[0].split("\t")[:3] == ["es_events_1", "1", "11"]
-    assert listed[0].split("\t")[-1] == "current"
+    assert listed[0].split("\t")[-2:] == ["current", ""]
+    detached = run("detach", "es_events_1", "--without-export")
+    assert "events may still be appended" in detached.stderr

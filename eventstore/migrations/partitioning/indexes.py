@@ -1,4 +1,4 @@
-"""Indexes of a partitioned log, built part by part, because the server builds none of a partitioned table concurrently."""
+"""Indexes of a partitioned log, built part by part: the server builds none of a partitioned table concurrently."""
 
 from hashlib import blake2b
 from typing import Final
