@@ -179,7 +179,8 @@ class ProjectionAdmin:
         found = run(find_partitions, projection=name)
         if stream_id is not None:
             number = partition_of(stream_id, rows[0][11])
-            found = [row for row in found if row[12] == number]
+            # By name, which has the number of partitions: that may have changed since the first statement.
+            found = [row for row in found if row[0] == name_of_partition(name, number, rows[0][11])]
         return (int(found[0][1]), found[0][9], found[0][10]) if found else (0, None, None)
 
     def wait_for(self, name: str, result_or_position: HasPosition | int, *, timeout_seconds: float = 10.0) -> int:
