@@ -62,6 +62,7 @@ from eventstore.rows.mapper import StoredEvent
 from eventstore.transfer import export_events, import_events
 from tests.fix_documentation import ROOT, run_document
 from tests.fix_migrations import url_of
+from tests.fix_postgresql import Databases
 from tests.partitioned import partition
 from tests.waiting import start_waiting, until
 
@@ -80,12 +81,17 @@ def fill(store: EventStore, *, rounds: int = 12) -> None:
 
 
 @pytest.fixture
-def store(postgres_engine: Engine) -> EventStore:
-    """A store with 24 events, in parts of 10 positions."""
-    partition(postgres_engine, size=SIZE, count=5)
-    store = EventStore(postgres_engine)
-    fill(store)
-    return store
+def store(postgres_engine: Engine, postgres_databases: Databases) -> EventStore:
+    """A store with 24 events, in parts of 10 positions: a copy of one that was partitioned and filled once."""
+
+    def partition_and_fill(template: Engine) -> None:
+        migrations.upgrade(template)
+        partition(template, size=SIZE, count=5)
+        fill(EventStore(template))
+
+    postgres_engine.dispose()
+    postgres_databases.replace(postgres_engine.url, "24 events in parts of 10", partition_and_fill)
+    return EventStore(postgres_engine)
 
 
 def detach(store: EventStore, folder: Path | None, part: str = PART, **options: Any) -> None:
@@ -602,7 +608,6 @@ def test_a_store_that_has_looked_before_the_log_was_partitioned_says_so_too(
         READS[read](store)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("read", READS)
 def test_a_part_that_is_detached_while_a_page_waits_is_not_missing(
     store: EventStore, before: list[RecordedEvent], read: str
