@@ -101,7 +101,9 @@ def streams() -> list[str]:
     return [event.stream_id for event in get_store().read_all()]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "way", ["SET", "backend", *(pytest.param(way, marks=pytest.mark.long) for way in ("alias", "hook"))]
+)
 def test_each_tenant_has_its_own_log(way: str, django_project: None, empty_postgres_url: str, capfd: Any) -> None:
     with project_on(empty_postgres_url, way) as project:
         for tenant in ("a", "b"):
