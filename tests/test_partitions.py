@@ -110,14 +110,21 @@ def test_without_a_part_an_append_names_the_command_and_stores_nothing(postgres_
     assert refused.value.position == 6
     with pytest.raises(OutOfParts):
         store.append_many([Append(f"order-{number}", NewEvent("placed"), expected_version=ANY) for number in (3, 4)])
+    grouping = EventStore(postgres_engine, group_commit=True)
+    with ThreadPoolExecutor(4) as threads:
+        for run in [threads.submit(append, grouping, f"order-{number}") for number in range(3, 7)]:
+            with pytest.raises(OutOfParts):
+                run.result(60)
     assert store.stream_version("order-3") == 0
     health = store.health()
     assert not health.ok
     assert "no unused part is ahead" in str(health.problems[0])
-    added = partitioning.add(postgres_engine, days=0)
+    added = partitioning.add(postgres_engine, days=0, size=20)
     assert added.runway.parts_ahead == 1
-    append(store, "order-3")
+    for number in range(3, 7):
+        append(grouping, f"order-{number}")
     assert positions(store)[:5] == [1, 2, 3, 4, 5]
+    assert len(positions(store)) == 9
 
 
 @pytest.mark.parametrize(

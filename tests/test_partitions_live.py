@@ -248,8 +248,9 @@ def test_a_log_is_partitioned_beside_writers_and_readers(postgres_url: str) -> N
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_three_million_events_are_partitioned_beside_writers_and_readers(postgres_url: str) -> None:
+    steps = range(1, STEPS)
     writing, locked = partition_beside_others(
-        postgres_url, EVENTS, size=5_000_000, margin=200_000, steps=range(1, STEPS)
+        postgres_url, EVENTS, size=5_000_000, margin=200_000, steps=steps, pause_seconds=0.004
     )
     assert locked <= LONGEST_LOCK
     assert writing.longest < float(os.environ.get("EVENTSTORE_TEST_LONGEST_APPEND", "5"))
