@@ -328,8 +328,8 @@ def test_runs_at_the_same_time_come_one_after_the_other(postgres_engine: Engine)
         ):
             runs = [threads.submit(work) for _ in range(2)]
             found = [[part.name for part in run.result(60)] for run in runs]
-    assert sorted(len(names) for names in found) == [0, 6]
-    assert [part.number for part in partitioning.parts(postgres_engine)] == list(range(1, 9))
+    assert sorted(len(names) for names in found) == [0, 5]
+    assert [part.number for part in partitioning.parts(postgres_engine)] == list(range(1, 8))
     assert migrations.verify(postgres_engine) == []
 
 
@@ -574,7 +574,9 @@ def test_an_index_of_ones_own_is_built_as_the_page_says(postgres_engine: Engine)
             connection.exec_driver_sql(statement)
         with pytest.raises(DBAPIError, match="concurrently"):
             connection.exec_driver_sql(first[1].replace("INDEX", "INDEX CONCURRENTLY").replace("ONLY", ""))
-        lines = connection.exec_driver_sql(query.removesuffix(r"\gexec")).all()
+        lines = connection.exec_driver_sql(
+            query.removesuffix(r"\gexec"), execution_options={"no_parameters": True}
+        ).all()
         assert of_a_part.split(";\n") == [*lines[0], ""]
         assert scalars(postgres_engine, is_valid) == [False]
         assert (
