@@ -40,6 +40,8 @@ from eventstore.migrations import partitioning
 left = int(sys.argv[2])
 def kill(progress):
     global left
+    if progress.waiting_for:
+        return
     left -= 1
     print(time.monotonic(), progress.step, flush=True)
     if left == 0:
@@ -209,7 +211,14 @@ def partition_beside_others(
                 locked = max(locked, longest_lock([(float(at), what) for at, _, what in lines]))
                 time.sleep(0.2)
             began = time.monotonic()
-            partitioning.enable(engine, size=size, margin=margin, days=0)
+            reports: list[tuple[float, str]] = []
+
+            def report(progress: migrations.Progress) -> None:
+                if not progress.waiting_for:
+                    reports.append((time.monotonic(), progress.step))
+
+            partitioning.enable(engine, size=size, margin=margin, days=0, on_progress=report)
+            locked = max(locked, longest_lock(reports))
             partitioning.add(engine, size=size, days=0)
             print(f"the last run took {time.monotonic() - began:.2f} s")
             time.sleep(0.5)
