@@ -19,7 +19,7 @@ from eventstore.common.backoff import spread
 from eventstore.common.validation import check_flag, check_seconds
 from eventstore.detaching.exporting import OnProgress, PartProgress, ends_of, export_part
 from eventstore.detaching.manifest import Manifest
-from eventstore.detaching.partition import check_full, check_store, find_part, parts_of_store
+from eventstore.detaching.partition import check_full, check_has_parts, find_part, parts_of_store
 from eventstore.errors import DamagedExport, InvalidInput, PartInUse, TableLocked
 from eventstore.migrations import catalog, deploy_lock
 from eventstore.migrations.refusals import refusals
@@ -134,7 +134,7 @@ def detach_part(
     if location is not None and not isinstance(location, str):
         msg = f"location must be a text for people, not {type(location).__name__}"
         raise InvalidInput(msg)
-    check_store(store)
+    check_has_parts(store)
     part = find_part(parts_of_store(store), name)
     work = _Detach(store, part, wait_seconds, lock_timeout_seconds, on_progress)
     if part.state is PartState.ATTACHED:

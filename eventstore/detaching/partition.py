@@ -4,7 +4,7 @@ from eventstore.backends.postgresql.partitions import all_parts_of
 from eventstore.core.schema_version import REQUIRED_BY_PARTS, SchemaGate
 from eventstore.errors import InvalidInput
 from eventstore.parts import Part, PartState
-from eventstore.store import EventStore
+from eventstore.store import EventStore, check_store
 
 
 def parts_of_store(store: EventStore) -> list[Part]:
@@ -15,7 +15,7 @@ def parts_of_store(store: EventStore) -> list[Part]:
         SchemaOutdated: The tables are older than `es_0011`.
         PartitioningRefused: es_events is partitioned in another way.
     """
-    check_store(store)
+    check_has_parts(store)
     with store.core.execution.statement() as run:
         SchemaGate(REQUIRED_BY_PARTS)(run)
         return all_parts_of(run)
@@ -35,21 +35,19 @@ def find_part(parts: list[Part], name: str) -> Part:
     raise InvalidInput(msg)
 
 
-def check_store(store: EventStore) -> None:
+def check_has_parts(store: EventStore) -> None:
     """Check that a store can have partitions.
 
     Raises:
         InvalidInput: It is not on PostgreSQL, or its engine is one for asyncio, or it is joined to a transaction.
     """
+    check_store(store)
     dialect = store.engine.dialect
     if dialect.name != "postgresql":
         msg = f"only PostgreSQL has partitions, and this store is on {dialect.name}"
         raise InvalidInput(msg)
     if dialect.is_async:
         msg = "parts are exported and detached on a synchronous engine, made by sqlalchemy.create_engine"
-        raise InvalidInput(msg)
-    if store.core.execution.is_joined:
-        msg = "parts are exported and detached by a store that is not joined to a transaction"
         raise InvalidInput(msg)
 
 

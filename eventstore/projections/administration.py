@@ -42,7 +42,7 @@ from eventstore.statements.projections import (
     reset_checkpoint,
     set_outside_after,
 )
-from eventstore.store import EventStore
+from eventstore.store import EventStore, check_store
 from eventstore.tokens import PositionToken
 
 _SHORTEST_PAUSE_SECONDS: Final = 0.002
@@ -91,9 +91,7 @@ class ProjectionAdmin:
     """
 
     def __init__(self, store: EventStore) -> None:
-        if not isinstance(store, EventStore) or store.core.execution.is_joined:
-            msg = "store must be an EventStore that is not joined to a transaction; pass the application's"
-            raise InvalidInput(msg)
+        check_store(store)
         self._store = store
         self._gate = SchemaGate(REQUIRED_BY_PROJECTIONS)
 

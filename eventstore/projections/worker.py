@@ -26,7 +26,7 @@ from eventstore.projections.definition import OnFailure, Projection
 from eventstore.projections.guarding import HandlerFailed, RepeatOneByOne, pause_before_repeat
 from eventstore.projections.signals import stopping_at_signals
 from eventstore.rows.mapper import POSITION
-from eventstore.store import EventStore
+from eventstore.store import EventStore, check_store
 from eventstore.tokens import After
 
 _log = logging.getLogger("eventstore.projections")
@@ -100,12 +100,7 @@ class Worker:
         longest_interval_seconds: float = 0.25,
         name: str | None = None,
     ) -> None:
-        if not isinstance(store, EventStore) or store.core.execution.is_joined:
-            msg = (
-                "store must be an EventStore that is not joined to a transaction, because a worker commits its "
-                "batches; pass the application's"
-            )
-            raise InvalidInput(msg)
+        check_store(store)
         if not isinstance(projection, Projection):
             msg = f"projection must be a Projection, not {type(projection).__name__}"
             raise InvalidInput(msg)
