@@ -157,11 +157,11 @@ class Run:
         """Return this run with the results of another in the places of its own, and a note that says which."""
         replaced = {result.key for result in other.results}
         kept = [result for result in self.results if result.key not in replaced]
-        notes = [note for note in self.notes if not note.startswith(_ELSEWHERE)]
-        keys, machine = ", ".join(f"`{key}`" for key in sorted(replaced)), other.machine
-        note = "; ".join(f"{name}: {machine[name]}" for name in _MACHINE if name in machine)
+        said = f"{_ELSEWHERE}{', '.join(f'`{key}`' for key in sorted(replaced))}. "
+        notes = [note for note in self.notes if not note.startswith(said)]
+        machine = [f"{name}: {other.machine[name]}" for name in _MACHINE if name in other.machine]
         return replace(
-            self, notes=[*notes, f"{_ELSEWHERE}{keys}. {note}", *other.notes], results=[*kept, *other.results]
+            self, notes=[*notes, said + "; ".join([*machine, *other.notes])], results=[*kept, *other.results]
         )
 
     @classmethod
