@@ -9,10 +9,11 @@ from typing import Any, Final
 import matplotlib as mpl
 
 from benchmarks.bench import OURS
+from benchmarks.logs import SIZES, log_name
 from benchmarks.report import durability, time_text
 from benchmarks.results import Comparison, Facts, Run
 from benchmarks.targets import Verdict, verdicts
-from benchmarks.workloads.growth import SIZES, log_name, wal_point
+from benchmarks.workloads.growth_counts import wal_point
 from benchmarks.workloads.many_writers import GROUPED, PROCESSES
 
 mpl.use("svg")

@@ -6,10 +6,11 @@ from typing import Final
 
 from benchmarks.arrow import DRIVER, JSON, TYPED
 from benchmarks.bench import OURS, UMADB
+from benchmarks.logs import log_name
 from benchmarks.results import Middle, Result
 from benchmarks.workloads.boundaries import HOT, THEIRS, WITHOUT_TABLE
 from benchmarks.workloads.delivery import NOTIFIED, STRANGER
-from benchmarks.workloads.growth import APPENDS, DESIGNED, HUNDRED, LATE, PAGE_OF_ALL, PLAIN, log_name, wal_label
+from benchmarks.workloads.growth_counts import APPENDS, DESIGNED, HUNDRED, LATE, PAGE_OF_ALL, PLAIN, wal_label
 from benchmarks.workloads.idle import CORE
 from benchmarks.workloads.looks import ALONE, TOGETHER
 from benchmarks.workloads.many_writers import GROUPED

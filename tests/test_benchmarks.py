@@ -12,13 +12,14 @@ from typing import Final
 import pytest
 
 from benchmarks import charts, markdown, plan, publish
+from benchmarks.logs import SIZES, log_name
 from benchmarks.race import run_race
 from benchmarks.results import Comparison, Facts, Middle, Result, Run
 from benchmarks.summary import summary
 from benchmarks.targets import MISSED_IN_NOISE, TARGETS, failures, verdicts
 from benchmarks.workloads import WORKLOADS
 from benchmarks.workloads.delivery import NOTIFIED
-from benchmarks.workloads.growth import SIZES, log_name, wal_label, wal_point
+from benchmarks.workloads.growth_counts import wal_label, wal_point
 
 pytestmark = pytest.mark.slow
 
