@@ -21,7 +21,6 @@ from eventstore import (
     ProjectionBehind,
     ProjectionFailed,
     RecordedEvent,
-    migrations,
 )
 from eventstore.errors import (
     NotInTransaction,
@@ -52,6 +51,7 @@ from eventstore.testing.projection_contract import (
     totals,
 )
 from tests.fix_engines import changing_history
+from tests.fix_migrations import BringTo
 
 
 @pytest.fixture
@@ -687,8 +687,8 @@ def test_only_a_joined_store_has_a_connection(store: EventStore) -> None:
     assert counted(store.engine) == {"mine": 1}
 
 
-def test_an_older_schema_says_what_to_run(new_engine: Engine) -> None:
-    migrations.upgrade(new_engine, "es_0004")
+def test_an_older_schema_says_what_to_run(bring_to: BringTo, new_engine: Engine) -> None:
+    bring_to(new_engine, "es_0004")
     store = EventStore(new_engine)
     append(store, "order-1")
     for call in (
