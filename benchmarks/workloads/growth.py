@@ -68,11 +68,25 @@ def _races(bench: Bench, logs: Mapping[str, Log]) -> Iterator[Comparison]:
             lambda log: _streams(log, reads, late=True),
         ),
         "stream_old": (f"read any stream of {SHORT} events", "stream", lambda log: _streams(log, reads, late=False)),
-        "page": (f"read a page of {PAGE:,} of all events", "page", lambda log: _pages(log, pages)),
-        "filtered": (
-            f"read a page of {FILTERED} of one event type, 1 of 20 events",
+        "page": (
+            f"read a page of {PAGE:,} of all events, in the newest 2 percent",
             "page",
-            lambda log: _pages(log, pages, PAID, limit=FILTERED),
+            lambda log: _pages(log, pages, late=True),
+        ),
+        "page_old": (
+            f"read any page of {PAGE:,} of all events",
+            "page",
+            lambda log: _pages(log, pages, late=False),
+        ),
+        "filtered": (
+            f"read a page of {FILTERED} of one event type, 1 of 20 events, in the newest 2 percent",
+            "page",
+            lambda log: _pages(log, pages, PAID, limit=FILTERED, late=True),
+        ),
+        "filtered_old": (
+            f"read any page of {FILTERED} of one event type, 1 of 20 events",
+            "page",
+            lambda log: _pages(log, pages, PAID, limit=FILTERED, late=False),
         ),
         "look": ("find the settled position after an append", "look", lambda log: _looks(log, bench.choose(10, 200))),
     }
@@ -107,14 +121,16 @@ def _streams(log: Log, count: int, *, late: bool) -> Contestant:
     return lambda: raw.seconds_of(read, [short_stream_id(random.randrange(first, log.streams)) for _ in range(count)])
 
 
-def _pages(log: Log, count: int, *filters: EventFilter, limit: int = PAGE) -> Contestant:
-    last = log.events - limit if not filters else log.events - 2 * PAID_EVERY * limit  # so that each page is full
+def _pages(log: Log, count: int, *filters: EventFilter, limit: int = PAGE, late: bool) -> Contestant:
+    room = 2 * PAID_EVERY * limit if filters else limit  # so that each page is full
+    last = max(1, log.events - room)
+    first = max(0, last - log.events // _LATE) if late else 0
 
     def read(after: int) -> None:
         found = sum(1 for _ in log.store.read_all(*filters, after_position=after, limit=limit))
-        assert found == limit or last <= 0, f"{found} of {limit}"
+        assert found == limit or last == 1, f"{found} of {limit}"
 
-    return lambda: raw.seconds_of(read, [random.randrange(max(1, last)) for _ in range(count)])
+    return lambda: raw.seconds_of(read, [random.randrange(first, last) for _ in range(count)])
 
 
 def _looks(log: Log, count: int) -> Contestant:

@@ -1,4 +1,4 @@
-"""What is counted in logs of different sizes: bytes on disk, pages of memory, WAL. A busy machine changes none of it."""
+"""What is counted in logs of different sizes: bytes, pages of memory, WAL. A busy machine changes none of it."""
 
 import random
 import re
