@@ -85,9 +85,9 @@ _SQLITE_TOGETHER: Final = (
 )
 _ARROW: Final = "The driver stops at Python's objects. Ours go on to columns, with names and types."
 _GROWTH: Final = (
-    "Trees of indexes get deeper with the number of rows. Of what is read anywhere in a log that is larger than "
-    "PostgreSQL's memory, most comes from the operating system. A stream that began in an old part is looked for in all "
-    "parts since."
+    "Trees of indexes get deeper with the number of rows. What is read anywhere in a log that is larger than "
+    "PostgreSQL's memory comes from the operating system. A stream that began in an old part is searched in all parts "
+    "since."
 )
 _WAL: Final = (
     "What remains is the head of the stream, a page of es_streams or of its index, which parts do not change. The "
