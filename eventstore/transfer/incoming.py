@@ -7,7 +7,13 @@ from typing import Any, Final
 from uuid import UUID, uuid5
 
 from eventstore.codecs.metadata import decode_metadata, encode_metadata
-from eventstore.common.validation import check_event_type, check_number, check_schema_version, check_stream_id, check_tags
+from eventstore.common.validation import (
+    check_event_type,
+    check_number,
+    check_schema_version,
+    check_stream_id,
+    check_tags,
+)
 from eventstore.core.core import Core
 from eventstore.errors import InvalidEvent, InvalidMetadata
 from eventstore.events import TOMBSTONE_ERRORS, NewEvent
@@ -72,7 +78,11 @@ class Origin:
         if isinstance(metadata, str):
             metadata = decode_metadata(metadata) if IMPORTED_KEY in metadata else None
         value = None if metadata is None else metadata.get(IMPORTED_KEY)
-        if not isinstance(value, dict) or not isinstance(value.get("from"), str) or type(value.get("version")) is not int:
+        if (
+            not isinstance(value, dict)
+            or not isinstance(value.get("from"), str)
+            or type(value.get("version")) is not int
+        ):
             return None
         return cls(value["from"], value["version"], value.get("order"))
 

@@ -8,7 +8,6 @@ from typing import Final
 
 from eventstore.backends.running import check_positions
 from eventstore.common.validation import check_flag, check_number, check_text
-from eventstore.core.core import Core
 from eventstore.core.loading import EventLoader
 from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
 from eventstore.errors import EventStoreError, InvalidInput, RowRefused
@@ -130,14 +129,18 @@ def load(
     return _result(counts)
 
 
-def last_loaded(store: EventStore, source: str) -> SourceEvent | None:
-    """Return the last event that was loaded from a source, to continue after its `order`; None if there is none.
+def last_loaded(store: EventStore, source: str) -> Origin | None:
+    """Return where the last event that was loaded from a source stood there; None if there is none.
 
-    Searches backwards in the log, so it is quick unless there are many newer events from elsewhere. The result has what
-    is known of its place: the version in the source, and the order; its stream, type and data are empty.
+    Your program continues after its `order`. The search goes backwards in the log, so it takes long only if there are
+    many newer events from elsewhere.
+
+    Raises:
+        InvalidInput: The name of the source is not valid.
     """
-    origin = newest_origin(store.core, check_source(source))
-    return None if origin is None else SourceEvent("", origin.version, "", None, order=origin.order)
+    with store.core.execution.statement() as run:
+        rows = run(newest_from_source, source=check_source(source))
+    return Origin.of(rows[0][0]) if rows else None
 
 
 def _result(counts: Counts) -> Loaded:
@@ -166,13 +169,6 @@ def check_source(source: object) -> str:
         InvalidInput: It is not a string of 1 to 255 characters, or contains NUL.
     """
     return check_text("source", source, MAX_SOURCE_LENGTH)
-
-
-def newest_origin(core: Core, source: str) -> Origin | None:
-    """Return where the newest event that was imported from a source is there; None if there is none."""
-    with core.execution.statement() as run:
-        rows = run(newest_from_source, source=source)
-    return Origin.of(rows[0][0]) if rows else None
 
 
 class SourceLoader:
