@@ -1367,7 +1367,7 @@ class ImportConflict(TransferError):
 
 
 class RowRefused(TransferError):
-    """A row of another program's table, or a record for `load`, that can't be an event. Nothing of its batch was stored.
+    """A row of another program's table, or a record for `load`, that can't be an event. Its batch was not stored.
 
     Attributes:
         place: Which one, such as `row id=17`.

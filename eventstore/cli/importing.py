@@ -34,6 +34,7 @@ from eventstore.transfer import (
     open_source,
 )
 from eventstore.transfer.files import Format
+from eventstore.transfer.sources.table_map import Reader
 
 _OF_FILES: Final = ("format_", "keep_positions")
 _OF_TABLES: Final = ("reader", "map_", "table", "event_types", "follow", "verify", "dry_run", "skip_invalid")
@@ -80,14 +81,9 @@ def import_(*, store: EventStore, as_json: bool, file: Path | None, source_url: 
         return
     event_types = options.pop("event_types")
     target = store if event_types is None else store.with_core(store.core.with_event_types(event_types))
+    of_tables = {name: value for name, value in options.items() if name not in _OF_FILES}
     with _opened(source_url) as source:
-        _import_table(
-            target,
-            source,
-            as_json=as_json,
-            **{name: options[name] for name in _OF_TABLES if name in options},
-            batch_size=options["batch_size"],
-        )
+        _import_table(target, source, as_json=as_json, **of_tables)
 
 
 def _refuse_mixed(from_table: bool, from_file: bool) -> None:
@@ -137,8 +133,8 @@ def _opened(url: str) -> Iterator[Engine]:
 
 
 def _import_table(
-    store: EventStore, source: Engine, *, as_json: bool, reader: Any, map_: Path | None, table: str | None, follow: bool,
-    verify: bool, dry_run: bool, skip_invalid: bool, batch_size: int,
+    store: EventStore, source: Engine, *, as_json: bool, reader: Reader, map_: Path | None, table: str | None,
+    follow: bool, verify: bool, dry_run: bool, skip_invalid: bool, batch_size: int,
 ) -> None:  # fmt: skip
     table_map = TableMap.from_toml(map_, reader=reader, **({} if table is None else {"table": table}))
     stop = threading.Event()
@@ -191,9 +187,8 @@ class _Progress:
             case "following":
                 note(f"caught up at {step.order}, after {counted(step.rows, 'row')}; following new rows")
             case "waiting":
-                note(
-                    f"waiting for {counted(step.writers, 'transaction')} of the source that may insert rows before others"
-                )
+                transactions = counted(step.writers, "transaction")
+                note(f"waiting for {transactions} of the source that may insert rows before others")
             case "checking":
                 note("checking all rows first")
 
@@ -224,22 +219,18 @@ def _print(done: TableImported, *, dry_run: bool) -> None:
 
 
 def _print_comparison(compared: TableComparison) -> None:
-    types = sorted({*compared.rows, *compared.events})
-    for event_type in types:
+    for event_type in sorted({*compared.rows, *compared.events}):
         rows, events = compared.rows.get(event_type, 0), compared.events.get(event_type, 0)
-        click.echo(
-            f"  {event_type}: {counted(rows, 'row')}, {counted(events, 'event')}{'' if rows == events else ' (!)'}"
-        )
+        mark = "" if rows == events else " (!)"
+        click.echo(f"  {event_type}: {counted(rows, 'row')}, {counted(events, 'event')}{mark}")
     for each in compared.shown:
         note(f"{each.order}, stream {each.stream_id!r}: {each.problem}")
-    rows, streams = counted(sum(compared.rows.values()), "row"), counted(compared.streams, "stream")
-    if compared.is_equal:
-        click.echo(f"compared {rows} with the events of {streams}: equal")
-    else:
+    compared_rows, streams = counted(sum(compared.rows.values()), "row"), counted(compared.streams, "stream")
+    result = "equal"
+    if not compared.is_equal:
         wrong = counted(sum(compared.differences.values()), "difference")
-        click.echo(
-            f"compared {rows} with the events of {streams}: {wrong}, in {counted(len(compared.differences), 'stream')}"
-        )
+        result = f"{wrong}, in {counted(len(compared.differences), 'stream')}"
+    click.echo(f"compared {compared_rows} with the events of {streams}: {result}")
 
 
 def _as_json(done: TableImported) -> dict[str, Any]:

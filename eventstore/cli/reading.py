@@ -11,6 +11,7 @@ from eventstore.cli.completion import complete_streams
 from eventstore.cli.database import store_options
 from eventstore.cli.events import EventPrinter, StoredPrinter
 from eventstore.cli.output import Column, Limited, note, print_rows
+from eventstore.cli.signals import ended_by_ctrl_c
 from eventstore.core.reading import Reader
 from eventstore.errors import DecodingError, EventStoreError
 from eventstore.event_types import EventTypes

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Self
 from uuid import UUID, uuid5
 
 from eventstore.codecs.metadata import decode_metadata, encode_metadata
@@ -73,11 +73,9 @@ class Origin:
     order: Order | None
 
     @classmethod
-    def of(cls, metadata: str | Mapping[str, Any] | None) -> "Origin | None":
+    def of(cls, metadata: str | None) -> Self | None:
         """Return the origin that stored metadata has; None if the event was not imported from a source."""
-        if isinstance(metadata, str):
-            metadata = decode_metadata(metadata) if IMPORTED_KEY in metadata else None
-        value = None if metadata is None else metadata.get(IMPORTED_KEY)
+        value = decode_metadata(metadata).get(IMPORTED_KEY) if metadata and IMPORTED_KEY in metadata else None
         if (
             not isinstance(value, dict)
             or not isinstance(value.get("from"), str)
@@ -142,8 +140,8 @@ class Preparer:
             origin["order"] = event.order
         text = encode_metadata({**(metadata or {}), IMPORTED_KEY: origin}, tags)
         stored = StoredEvent(
-            0, stream_id, version, self._event_id(event.event_id, stream_id, version), event_type, schema_version, codec,
-            data, text, self._now if event.recorded_at is None else _in_utc(event.recorded_at),
+            0, stream_id, version, self._event_id(event.event_id, stream_id, version), event_type, schema_version,
+            codec, data, text, self._now if event.recorded_at is None else _in_utc(event.recorded_at),
         )  # fmt: skip
         return Prepared(place, version, event.order, stored)
 

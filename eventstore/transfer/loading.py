@@ -112,7 +112,8 @@ def load(
 
     Example:
         ```python
-        load(store, (SourceEvent(f"order-{row.id}", row.version, row.type, unpickled(row)) for row in rows), source="shop")
+        records = (SourceEvent(f"order-{row.id}", row.version, row.type, unpickled(row)) for row in rows)
+        load(store, records, source="shop")
         ```
     """
     check_number("batch_size", batch_size, minimum=1)

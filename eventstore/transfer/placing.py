@@ -64,7 +64,7 @@ class Placing:
         self._contiguous = contiguous
 
     def place(self, batch: Sequence[Prepared], heads: Mapping[str, int], known: Mapping[str, End]) -> Placed:
-        """Return the events with their versions: new ones follow the heads, repeated ones have those they are stored at.
+        """Return the events with their versions: those that are new follow the heads.
 
         Raises:
             RowRefused: An event does not fit the order of its stream, unless `refuse` notes it.
@@ -141,14 +141,12 @@ class Placing:
                     else:
                         self._refuse(RowRefused(event.place, _twice(event)))
                     continue
-                if there.version < event.source_version:
-                    low = guess + 1
-                else:
-                    high = guess - 1
-                if low > high:
+                is_later = there.version < event.source_version
+                first, last = (guess + 1, high) if is_later else (low, guess - 1)
+                if first > last:
                     self._refuse(RowRefused(event.place, _late(event)))
                 else:
-                    further.append((index, (low + high) // 2, low, high))
+                    further.append((index, (first + last) // 2, first, last))
             todo = further
         return [(events[index], version) for index, version in sorted(found.items())]
 

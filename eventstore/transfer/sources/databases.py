@@ -288,7 +288,9 @@ class PostgreSQLCatalog:
             self._why_not_in_order(connection, table_map, name, kind),
         )
 
-    def _why_not_in_order(self, connection: Connection, table_map: TableMap, name: str, kind: Any) -> str | None:
+    def _why_not_in_order(  # noqa: PLR0911  # one line a reason
+        self, connection: Connection, table_map: TableMap, name: str, kind: Any
+    ) -> str | None:
         if kind.relkind not in "rp":
             return "it is no table but a view or a foreign table, so it can't be seen who is inserting; name the table"
         if kind.is_replicated:
@@ -308,8 +310,8 @@ class PostgreSQLCatalog:
             )
         if sequence.cache > 1:
             return (
-                f"each session draws {sequence.cache} values of {sequence.name} at a time, so rows come in another order "
-                f"than their values; ALTER SEQUENCE {sequence.name} CACHE 1, and let its writers connect again"
+                f"each session draws {sequence.cache} values of {sequence.name} at a time, so rows come in another "
+                f"order than their values; ALTER SEQUENCE {sequence.name} CACHE 1, and let its writers connect again"
             )
         if sequence.increment < 1 or sequence.cycles:
             return f"its sequence {sequence.name} descends or cycles; choose another order"
@@ -447,8 +449,7 @@ def _table_of(name: str) -> TableClause:
 def open_source(url: str | URL) -> Engine:
     """Return an engine to read a source with; the caller disposes of it.
 
-    A file of SQLite is opened for reading only. On PostgreSQL, `default_transaction_read_only` is not set, because poolers
-    refuse it, but nothing is written.
+    A file of SQLite is opened for reading only.
 
     Raises:
         DatabaseMissing: There is no such file.
@@ -464,4 +465,5 @@ def open_source(url: str | URL) -> Engine:
     path = Path(parsed.database or "")
     if not parsed.database or not path.exists():
         raise DatabaseMissing(str(path), f"sqlite:///{path}")
-    return create_engine(URL.create("sqlite", database=f"file:{quote(str(path.absolute()))}?mode=ro&uri=true"))
+    name = f"file:{quote(str(path.absolute()))}"
+    return create_engine(URL.create("sqlite", database=name, query={"mode": "ro", "uri": "true"}))

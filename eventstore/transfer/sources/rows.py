@@ -224,7 +224,9 @@ class RowReader:
 
         return from_data
 
-    def _conversion(self, what: str, column: Column, *, native: bool) -> tuple[Convert, bool]:
+    def _conversion(  # noqa: PLR0911  # one line a type
+        self, what: str, column: Column, *, native: bool
+    ) -> tuple[Convert, bool]:
         """Return the conversion of a column, and whether it is of the value as text."""
         timezone, declared = zone(column.timezone), self._types.get(column.column or "", "")
         type_ = column.type

@@ -151,7 +151,7 @@ class TableMap(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
             raise InvalidTableMap(msg)
         try:
             found = msgspec.convert({**_KNOWN[reader], **mapping}, cls)
-            found._check()
+            found.check()
         except (msgspec.ValidationError, EventStoreError) as error:
             raise InvalidTableMap(f"the map is not valid: {error}") from None
         return found
@@ -209,7 +209,7 @@ class TableMap(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
         """Whether rows of the table are left out, so that a gap in the versions of a stream proves nothing."""
         return bool(self.where) or any(name is False for name in self.types.values())
 
-    def _check(self) -> None:
+    def check(self) -> None:
         """Check what the types of the attributes don't say.
 
         Raises:
@@ -223,13 +223,15 @@ class TableMap(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
         for name, kind in (("data", self.data), ("metadata", self.metadata)):
             if isinstance(kind, Payload) and (kind.column is None) is (kind.fields is None):
                 raise InvalidTableMap(f"{name} must have either a column or fields")
-        for name, column in (
-            ("time", self.time), ("event_id", self.event_id), ("tags", self.tags), ("schema_version", self.schema_version)
-        ):  # fmt: skip
+        for name in ("time", "event_id", "tags", "schema_version"):
+            column = getattr(self, name)
             if isinstance(column, Column):
                 if (column.column is None) is (column.field is None):
                     raise InvalidTableMap(f"{name} must have either a column or a field")
                 zone(column.timezone)
+        self._check_types()
+
+    def _check_types(self) -> None:
         for type_ in self.types.values():
             if type_ is True:
                 raise InvalidTableMap("an event type is a name, or false to leave its rows out, not true")

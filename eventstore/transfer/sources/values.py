@@ -32,10 +32,7 @@ def json_value(decoder: json.JSONDecoder, compression: str | None = None) -> Con
     def convert(value: Any) -> Any:
         if value is None:
             return None
-        if isinstance(value, str):
-            text = value
-        else:
-            text = _text(decompressed(_bytes(value), compression))
+        text = value if isinstance(value, str) else _text(decompressed(_bytes(value), compression))
         try:
             return decoder.decode(text)
         except json.JSONDecodeError as error:
@@ -137,8 +134,8 @@ def _transcoded(name: Any, data: Any, known: Mapping[str, Convert]) -> Any:
     convert = known.get(name) if isinstance(name, str) else None
     if convert is None:
         raise NotConvertibleError(
-            f"its JSON has the transcoding {str(name)[:100]!r}, which is the application's own; say in data.transcodings "
-            "of the map what it becomes: value, tuple or set"
+            f"its JSON has the transcoding {str(name)[:100]!r}, which is the application's own; say in "
+            "data.transcodings of the map what it becomes: value, tuple or set"
         )
     try:
         return convert(data)
