@@ -144,7 +144,7 @@ def test_wrong_arguments(small: EventStore) -> None:
         {"records": [], "source": "s", "skip_invalid": "no"},
     ):
         with pytest.raises(InvalidInput):
-            load(small, **arguments)  # type: ignore[arg-type]  # on purpose
+            load(small, **arguments)
 
 
 def test_a_row_that_comes_twice_or_late_is_refused(small: EventStore) -> None:

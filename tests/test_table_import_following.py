@@ -181,6 +181,31 @@ def test_an_import_that_does_not_follow_says_if_it_could_not_wait(source: Engine
     assert compare_table(store, source, table_map).is_equal
 
 
+def test_a_transaction_that_is_prepared_is_waited_for_under_its_new_name(
+    source: Engine, store: EventStore, threads: ThreadPoolExecutor
+) -> None:
+    table_map = create_source(source, "table")
+    with source.connect() as asking:
+        if asking.execute(text("SHOW max_prepared_transactions")).scalar_one() == "0":
+            pytest.skip("this server has max_prepared_transactions = 0: it can't PREPARE TRANSACTION")
+    late = source.connect().execution_options(isolation_level="AUTOCOMMIT")
+    late.execute(text("BEGIN"))
+    insert(late, "table", 0)
+    with source.begin() as quick:
+        insert(quick, "table", 1)
+    with following(threads, store, source, table_map) as running:
+        running.wait_for(waits)
+        late.execute(text("PREPARE TRANSACTION 'late'"))
+        for _ in range(3):
+            running.wait_for(waits)
+        assert orders(store) == []
+        late.execute(text("COMMIT PREPARED 'late'"))
+        running.wait_for(lambda step: step.phase == "following" and step.rows == 2)
+        running.end()
+    late.close()
+    assert orders(store) == [1, 2]
+
+
 def test_a_partitioned_table_whose_part_is_written_directly(
     source: Engine, store: EventStore, threads: ThreadPoolExecutor
 ) -> None:
@@ -220,12 +245,13 @@ def test_tables_whose_order_is_not_that_of_their_inserts_are_not_followed(source
     own = {"table": "own", "stream": "s", "order": "id", "type": {"value": "t"}, "data": {"fields": {"id": "id"}}}
     stop = threading.Event()
     stop.set()
-    for parts, said in (
+    refused: list[tuple[dict[str, Any], str]] = [
         (MAP, "CACHE 1"),
         (own, "order_is_drawn_by_insert"),
         ({**MAP, "table": "seen"}, "view"),
         ({**own, "table": "down"}, "descends"),
-    ):
+    ]
+    for parts, said in refused:
         with pytest.raises(UnsuitableSource, match=said):
             import_table(store, source, TableMap.of(parts), follow=True, stop=stop)
     for parts in ({**own, "order_is_drawn_by_insert": True}, {**own, "table": "identity"}):

@@ -34,25 +34,26 @@ PROGRAM: Final = Path(__file__).parent.parent / "benchmarks" / "peer_programs" /
 INSERTS: Final = {
     "table": """
         INSERT INTO events (kind, entity, version, name, payload, context, created_at)
-        SELECT 'order', n % :streams, n / :streams * 2, 'type-' || n % 3,
+        SELECT 'order', n % CAST(:streams AS bigint), n / CAST(:streams AS bigint) * 2, 'type-' || n % 3,
             jsonb_build_object('number', n, 'price', 1.1, 'text', 'ünï'),
             CASE WHEN n % 2 = 1 THEN jsonb_build_object('user', n % 5) END,
             timestamptz '2026-01-01 00:00:00Z' + n * interval '1 ms'
-        FROM generate_series(:first, :last, :step) AS n ORDER BY n""",
+        FROM generate_series(CAST(:first AS bigint), :last, :step) AS n ORDER BY n""",
     "eventsourcing": """
         INSERT INTO stored_events (originator_id, originator_version, topic, state)
-        SELECT lpad(to_hex(n % :streams), 32, '0')::uuid, n / :streams + 1,
-            'bank.domain:BankAccount.' || CASE WHEN n < :streams THEN 'Opened' ELSE 'Deposited' END,
+        SELECT lpad(to_hex(n % CAST(:streams AS bigint)), 32, '0')::uuid, n / CAST(:streams AS bigint) + 1,
+            'bank.domain:BankAccount.'
+                || CASE WHEN n < CAST(:streams AS bigint) THEN 'Opened' ELSE 'Deposited' END,
             convert_to('{"timestamp":{"_type_":"datetime_iso","_data_":"'
                 || to_char(timestamp '2026-01-01' + n * interval '1 ms', 'YYYY-MM-DD"T"HH24:MI:SS.US')
                 || '+00:00"},"amount":{"_type_":"decimal_str","_data_":"' || n || '.10"}}', 'UTF8')
-        FROM generate_series(:first, :last, :step) AS n ORDER BY n""",
+        FROM generate_series(CAST(:first AS bigint), :last, :step) AS n ORDER BY n""",
     "message-db": """
         INSERT INTO message_store.messages (position, time, stream_name, type, data, metadata)
-        SELECT n / :streams, timestamp '2026-01-01' + n * interval '1 ms', 'account-' || n % :streams,
+        SELECT n / CAST(:streams AS bigint), timestamp '2026-01-01' + n * interval '1 ms', 'account-' || n % CAST(:streams AS bigint),
             CASE WHEN n % 2 = 0 THEN 'Deposited' ELSE 'Withdrawn' END, jsonb_build_object('amount', n),
             CASE WHEN n % 3 = 0 THEN jsonb_build_object('correlationStreamName', 'transfer-' || n) END
-        FROM generate_series(:first, :last, :step) AS n ORDER BY n""",
+        FROM generate_series(CAST(:first AS bigint), :last, :step) AS n ORDER BY n""",
 }
 
 

@@ -138,7 +138,7 @@ def _import_table(
 ) -> None:  # fmt: skip
     table_map = TableMap.from_toml(map_, reader=reader, **({} if table is None else {"table": table}))
     stop = threading.Event()
-    with _Progress(quiet=as_json) as on_progress, ended_by_ctrl_c(stop.set):
+    with _reporting(quiet=as_json) as on_progress, ended_by_ctrl_c(stop.set):
         done = import_table(
             store, source, table_map, follow=follow, stop=stop, skip_invalid=skip_invalid, dry_run=dry_run,
             batch_size=batch_size, on_progress=on_progress,
@@ -161,36 +161,36 @@ def _import_table(
         click.get_current_context().exit(FAILED)
 
 
-class _Progress:
-    """A bar in a terminal; elsewhere a line when the phase changes, so that a log shows when it has caught up."""
+@contextmanager
+def _reporting(*, quiet: bool) -> Iterator[Callable[[TableProgress], object]]:
+    """Yield what moves a bar in a terminal, and prints a line when the phase changes, such as when it has caught up."""
+    last = ""
+    with counting_events("imported", quiet=quiet) as move:
 
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
-        self._bar = counting_events("imported", quiet=quiet)
-        self._last = ""
+        def report(step: TableProgress) -> None:
+            nonlocal last
+            if move is not None:
+                order, end = (each if isinstance(each, int) else 0 for each in (step.order, step.end))
+                move(step.rows, order, end or None)
+            if step.phase != last and not quiet:
+                last = step.phase
+                if line := _line(step):
+                    note(line)
 
-    def __enter__(self) -> Callable[[TableProgress], object]:
-        self._move = self._bar.__enter__()
-        return self._report
+        yield report
 
-    def __exit__(self, *error: object) -> None:
-        self._bar.__exit__(*error)
 
-    def _report(self, step: TableProgress) -> None:
-        if self._move is not None:
-            order, end = (each if isinstance(each, int) else 0 for each in (step.order, step.end))
-            self._move(step.rows, order, end or None)
-        if self._quiet or step.phase == self._last:
-            return
-        self._last = step.phase
-        match step.phase:
-            case "following":
-                note(f"caught up at {step.order}, after {counted(step.rows, 'row')}; following new rows")
-            case "waiting":
-                transactions = counted(step.writers, "transaction")
-                note(f"waiting for {transactions} of the source that may insert rows before others")
-            case "checking":
-                note("checking all rows first")
+def _line(step: TableProgress) -> str | None:
+    match step.phase:
+        case "checking":
+            return "checking all rows first"
+        case "following":
+            return f"caught up at {step.order}, after {counted(step.rows, 'row')}; following new rows"
+        case "waiting":
+            transactions = counted(step.writers, "transaction")
+            return f"waiting for {transactions} of the source that may insert rows before others"
+        case _:
+            return None
 
 
 def _print(done: TableImported, *, dry_run: bool) -> None:

@@ -163,7 +163,7 @@ class Preparer:
             value = self._event_types.from_plain(plain.event_type, plain.schema_version, plain.data)
             if self._event_types.derives_tags:
                 found |= dict.fromkeys(self._event_types.tags_of(NewEvent(plain.event_type, value)))
-        return check_tags(found) if found else ()
+        return check_tags(list(found))
 
 
 def _in_utc(time: object) -> datetime:

@@ -96,8 +96,9 @@ def compare_table(
     """
     check_number("batch_size", batch_size, minimum=1)
     table = SourceTable(source, table_map)
+    comparison = _Comparison(store, table)
     table.check_order(follow=False)
-    return _Comparison(store, table).run(batch_size, on_progress)
+    return comparison.run(batch_size, on_progress)
 
 
 class _Comparison:

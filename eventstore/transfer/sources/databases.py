@@ -109,7 +109,7 @@ class SourceTable:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._catalog = catalogs[engine.dialect.name]()
         self._table = _table_of(table_map.table)
-        self._name = engine.dialect.identifier_preparer.format_table(self._table)  # type: ignore[arg-type]  # any table
+        self._name = engine.dialect.identifier_preparer.format_table(self._table)
         with self._engine.connect() as connection:
             described = self._catalog.describe(connection, table_map, self._name)
             if table_map.order == "notification_id" and "rowid" in described.types:  # of eventsourcing on SQLite
@@ -167,8 +167,8 @@ class SourceTable:
             contiguous: Whether a gap counts as well, and a first version other than 0 and 1.
         """
         version: ColumnElement[Any] = column(self.table_map.version_column)
-        streams = [column(name) for name in self.table_map.stream_columns]
-        before = func.lag(version).over(partition_by=streams, order_by=self._order).label("version_before")
+        streams: list[ColumnElement[Any]] = [column(name) for name in self.table_map.stream_columns]
+        before = func.lag(version).over(partition_by=streams or None, order_by=self._order).label("version_before")
         rows = select(*self._order, version.label("version_of_row"), before).select_from(self._table)
         numbered = rows.where(*self._where).subquery("numbered")
         found, previous = numbered.c.version_of_row, numbered.c.version_before
@@ -251,7 +251,7 @@ class SourceTable:
             else literal(value, Text()).op("::")(literal_column(self.described.types[name]))
             for name, value in zip(self.table_map.order_columns, key, strict=True)
         ]
-        return tuple_(*values) if len(values) > 1 else values[0]  # type: ignore[return-value]  # Core's, too
+        return tuple_(*values) if len(values) > 1 else values[0]
 
     def _last(self, connection: Connection) -> Key | None:
         newest = select(*self._order).select_from(self._table).where(*self._where)

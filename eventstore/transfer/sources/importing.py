@@ -136,9 +136,10 @@ def import_table(
         msg = f"table_map must be a TableMap, not {type(table_map).__name__}"
         raise InvalidTableMap(msg)
     table = SourceTable(source, table_map)
+    reader = RowReader(table.table_map, table.described.types)
     table.check_order(follow=follow)
     importing = _TableImport(
-        store, table, RowReader(table.table_map, table.described.types), stop or threading.Event(),
+        store, table, reader, stop or threading.Event(),
         batch_size=batch_size, skip_invalid=skip_invalid or dry_run, on_progress=on_progress,
     )  # fmt: skip
     if not skip_invalid or dry_run:
@@ -281,7 +282,7 @@ class _TableImport:
 
     def _before_gap(self, rows: list[Row]) -> list[Row]:
         """Return the rows that follow the last stored one without a gap: no other row can come between them."""
-        before = self._after[0] if self._after else 0
+        before = int(self._after[0]) if self._after else 0
         for index, row in enumerate(rows):
             if self._reader.order_of(row) != before + index + 1:
                 return rows[:index]

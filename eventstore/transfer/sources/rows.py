@@ -8,7 +8,16 @@ from uuid import UUID
 
 from eventstore.errors import EventStoreError, InvalidTableMap, RowRefused
 from eventstore.transfer.incoming import Order, Prepared, Preparer, SourceEvent
-from eventstore.transfer.sources.table_map import AGGREGATE, Column, Constant, Payload, TableMap, placeholders, zone
+from eventstore.transfer.sources.table_map import (
+    AGGREGATE,
+    Column,
+    Constant,
+    Payload,
+    TableMap,
+    TypeName,
+    placeholders,
+    zone,
+)
 from eventstore.transfer.sources.values import (
     Convert,
     NotConvertibleError,
@@ -107,12 +116,12 @@ class RowReader:
         return None
 
     def _event(self, row: Row) -> SourceEvent | None:
-        type_name = self._type(row, None)
-        renamed = self._map.types.get(type_name, type_name)
-        if renamed is False:
+        type_name: str = self._type(row, None)
+        renamed: str | TypeName | bool = self._map.types.get(type_name, type_name)
+        if isinstance(renamed, bool):  # False: a map has no True
             self.left_out += 1
             return None
-        data = self._data(row, None)
+        stream_id, data = self._stream(row, None), self._data(row, None)
         fields: dict[str, Any] | None = None
         if isinstance(data, dict) and (self._in_data or self._leave_out):
             fields = data = dict(data)
@@ -133,7 +142,7 @@ class RowReader:
             renamed = renamed.type
         metadata = self._metadata(row, None) if self._metadata else None
         return SourceEvent(
-            self._stream(row, None), self._integer(row), renamed, data, time, event_id, metadata, schema_version,
+            stream_id, self._integer(row), renamed, data, time, event_id, metadata, schema_version,
             () if tags is None else tags, self.order_of(row),
         )  # fmt: skip
 
@@ -168,6 +177,9 @@ class RowReader:
 
     def _stream_reader(self) -> Read:
         template = self._map.stream
+        if isinstance(template, Constant):
+            stream_id = str(template.value)
+            return lambda _row, _fields: stream_id
         if "{" not in template:
             return self._plain(template, _id_reader(template))
         readers: dict[str, Read] = {}

@@ -99,7 +99,7 @@ class TableMap(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
 
     Attributes:
         table: The name of the table, with its schema if needed: `message_store.messages`.
-        stream: The column of the stream id, or a template such as `order-{order_id}`.
+        stream: The column of the stream id, a template such as `order-{order_id}`, or a constant.
         type: The column of the event type, or a constant.
         data: The payload. Defaults to the column `data`.
         source: A name for the source. Defaults to the name of the table.
@@ -119,7 +119,7 @@ class TableMap(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """
 
     table: str
-    stream: str
+    stream: str | Constant
     type: str | Constant
     data: str | Payload = "data"
     source: str | None = None
@@ -200,6 +200,8 @@ class TableMap(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     @property
     def stream_columns(self) -> list[str]:
         """The columns that the stream id is made of."""
+        if isinstance(self.stream, Constant):
+            return []
         return (
             [name for name in placeholders(self.stream) if name != AGGREGATE] if "{" in self.stream else [self.stream]
         )
@@ -218,8 +220,8 @@ class TableMap(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
         check_text("source", self.source_name, 255, InvalidTableMap)
         if self.version is None and (self.order is None or not isinstance(self.order, str)):
             raise InvalidTableMap('name the column of the version, or of the order if there is none: order = "id"')
-        if not self.order_columns or not self.stream_columns:
-            raise InvalidTableMap("order and stream must name at least one column")
+        if not self.order_columns:
+            raise InvalidTableMap("order must name at least one column")
         for name, kind in (("data", self.data), ("metadata", self.metadata)):
             if isinstance(kind, Payload) and (kind.column is None) is (kind.fields is None):
                 raise InvalidTableMap(f"{name} must have either a column or fields")
@@ -236,7 +238,7 @@ class TableMap(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
             if type_ is True:
                 raise InvalidTableMap("an event type is a name, or false to leave its rows out, not true")
             if type_ is not False:
-                check_event_type(type_ if isinstance(type_, str) else type_.type)  # type: ignore[union-attr]  # no bool
+                check_event_type(type_ if isinstance(type_, str) else type_.type)
 
 
 AGGREGATE: Final = "aggregate"
