@@ -34,7 +34,8 @@ PROGRAM: Final = Path(__file__).parent.parent / "benchmarks" / "peer_programs" /
 INSERTS: Final = {
     "table": """
         INSERT INTO events (kind, entity, version, name, payload, context, created_at)
-        SELECT 'order', n % CAST(:streams AS bigint), n / CAST(:streams AS bigint) * 2, 'type-' || n % 3,
+        SELECT 'order', n % CAST(:streams AS bigint), n / CAST(:streams AS bigint) * 2,
+            'type-' || n % 3,
             jsonb_build_object('number', n, 'price', 1.1, 'text', 'ünï'),
             CASE WHEN n % 2 = 1 THEN jsonb_build_object('user', n % 5) END,
             timestamptz '2026-01-01 00:00:00Z' + n * interval '1 ms'
@@ -51,7 +52,8 @@ INSERTS: Final = {
     "message-db": """
         INSERT INTO message_store.messages (position, time, stream_name, type, data, metadata)
         SELECT n / CAST(:streams AS bigint), timestamp '2026-01-01' + n * interval '1 ms', 'account-' || n % CAST(:streams AS bigint),
-            CASE WHEN n % 2 = 0 THEN 'Deposited' ELSE 'Withdrawn' END, jsonb_build_object('amount', n),
+            CASE WHEN n % 2 = 0 THEN 'Deposited' ELSE 'Withdrawn' END,
+            jsonb_build_object('amount', n),
             CASE WHEN n % 3 = 0 THEN jsonb_build_object('correlationStreamName', 'transfer-' || n) END
         FROM generate_series(CAST(:first AS bigint), :last, :step) AS n ORDER BY n""",
 }

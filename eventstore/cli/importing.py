@@ -66,7 +66,9 @@ _OPTIONS: Final = {"format_": "--format", "map_": "--map"}
 @click.option("--batch-size", type=int, default=1000, show_default=True, help="How many events to store at a time.")
 @store_options
 def import_(*, store: EventStore, as_json: bool, file: Path | None, source_url: str | None, **options: Any) -> None:
-    """Store the events of the export FILE, where - is stdin; or of a table of another program, with --from.
+    """Store the events of an export, or of another program's table.
+
+    FILE is the file of an export; - is stdin. With --from, rows of a table are imported instead.
 
     From a file, events keep their ids, versions and times. From a table, a map says how rows become events; they get
     the same ids in each import, and keep their order and times. Rows that are committed late are not missed.
@@ -138,7 +140,7 @@ def _import_table(
 ) -> None:  # fmt: skip
     table_map = TableMap.from_toml(map_, reader=reader, **({} if table is None else {"table": table}))
     stop = threading.Event()
-    with _reporting(quiet=as_json) as on_progress, ended_by_ctrl_c(stop.set):
+    with _reporting(quiet=as_json, follow=follow) as on_progress, ended_by_ctrl_c(stop.set):
         done = import_table(
             store, source, table_map, follow=follow, stop=stop, skip_invalid=skip_invalid, dry_run=dry_run,
             batch_size=batch_size, on_progress=on_progress,
@@ -162,17 +164,17 @@ def _import_table(
 
 
 @contextmanager
-def _reporting(*, quiet: bool) -> Iterator[Callable[[TableProgress], object]]:
-    """Yield what moves a bar in a terminal, and prints a line when the phase changes, such as when it has caught up."""
+def _reporting(*, quiet: bool, follow: bool) -> Iterator[Callable[[TableProgress], object]]:
+    """Yield what moves a bar in a terminal; elsewhere and with --follow, it prints a line when the phase changes."""
     last = ""
-    with counting_events("imported", quiet=quiet) as move:
+    with counting_events("imported", quiet=quiet or follow) as move:
 
         def report(step: TableProgress) -> None:
             nonlocal last
             if move is not None:
                 order, end = (each if isinstance(each, int) else 0 for each in (step.order, step.end))
                 move(step.rows, order, end or None)
-            if step.phase != last and not quiet:
+            elif step.phase != last and not quiet:
                 last = step.phase
                 if line := _line(step):
                     note(line)
