@@ -51,7 +51,8 @@ INSERTS: Final = {
         FROM generate_series(CAST(:first AS bigint), :last, :step) AS n ORDER BY n""",
     "message-db": """
         INSERT INTO message_store.messages (position, time, stream_name, type, data, metadata)
-        SELECT n / CAST(:streams AS bigint), timestamp '2026-01-01' + n * interval '1 ms', 'account-' || n % CAST(:streams AS bigint),
+        SELECT n / CAST(:streams AS bigint), timestamp '2026-01-01' + n * interval '1 ms',
+            'account-' || n % CAST(:streams AS bigint),
             CASE WHEN n % 2 = 0 THEN 'Deposited' ELSE 'Withdrawn' END,
             jsonb_build_object('amount', n),
             CASE WHEN n % 3 = 0 THEN jsonb_build_object('correlationStreamName', 'transfer-' || n) END
