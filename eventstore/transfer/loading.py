@@ -12,7 +12,7 @@ from eventstore.core.loading import EventLoader
 from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
 from eventstore.errors import EventStoreError, InvalidInput, RowRefused
 from eventstore.statements.transfer import newest_from_source
-from eventstore.store import EventStore
+from eventstore.store import EventStore, check_store
 from eventstore.transfer.incoming import Origin, Prepared, Preparer, SourceEvent
 from eventstore.transfer.placing import End, Placing, Refuse
 
@@ -116,6 +116,7 @@ def load(
         load(store, records, source="shop")
         ```
     """
+    check_store(store)
     check_number("batch_size", batch_size, minimum=1)
     check_flag("skip_invalid", skip_invalid)
     counts = Counts()
@@ -139,6 +140,7 @@ def last_loaded(store: EventStore, source: str) -> Origin | None:
     Raises:
         InvalidInput: The name of the source is not valid.
     """
+    check_store(store)
     with store.core.execution.statement() as run:
         rows = run(newest_from_source, source=check_source(source))
     return Origin.of(rows[0][0]) if rows else None

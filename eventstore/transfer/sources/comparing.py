@@ -14,7 +14,7 @@ from eventstore.core.global_order import GlobalOrder
 from eventstore.errors import DecodingError
 from eventstore.events import TOMBSTONE_ERRORS
 from eventstore.rows.mapper import StoredEvent
-from eventstore.store import EventStore
+from eventstore.store import EventStore, check_store
 from eventstore.transfer.incoming import Order, Origin, Prepared, Preparer
 from eventstore.transfer.loading import Counts
 from eventstore.transfer.sources.databases import SourceTable
@@ -94,6 +94,7 @@ def compare_table(
         InvalidTableMap: The map does not fit the table.
         UnsuitableSource: As for `import_table`.
     """
+    check_store(store)
     check_number("batch_size", batch_size, minimum=1)
     table = SourceTable(source, table_map)
     comparison = _Comparison(store, table)

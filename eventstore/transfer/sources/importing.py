@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from eventstore.common.validation import check_flag, check_number, check_seconds
 from eventstore.errors import InvalidInput, InvalidTableMap, RowRefused
-from eventstore.store import EventStore
+from eventstore.store import EventStore, check_store
 from eventstore.transfer.incoming import Order, Preparer
 from eventstore.transfer.loading import Counts, SourceLoader, last_loaded, raise_it
 from eventstore.transfer.placing import Refuse
@@ -125,6 +125,7 @@ def import_table(
         SchemaOutdated: The tables are older than `es_0006`.
         GlobalOrderError: As for `EventStore.append`.
     """
+    check_store(store)
     for name, flag in (("follow", follow), ("skip_invalid", skip_invalid), ("dry_run", dry_run)):
         check_flag(name, flag)
     if follow and dry_run:
