@@ -21,21 +21,10 @@ JSON: Final = "application/json"
 _SPEC_VERSION: Final = "1.0"
 _LONGEST_ATTRIBUTE: Final = 2000
 _EXTENSION: Final = re.compile("[a-z0-9]{1,20}")
-_RESERVED: Final = frozenset(
-    [
-        "specversion",
-        "id",
-        "source",
-        "type",
-        "subject",
-        "time",
-        "datacontenttype",
-        "dataschema",
-        "data",
-        "data_base64",
-        "partitionkey",
-    ]
+_CONTEXT: Final = frozenset(
+    ["specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "partitionkey"]
 )
+_NAMES_TAKEN: Final = _CONTEXT | {"data", "data_base64"}
 _JSON_TYPES: Final = re.compile(r"(?:[\w.+-]+/(?:[\w.+-]+\+)?json)(?:;.*)?", re.IGNORECASE)
 _REFUSALS: Final = (TypeError, ValueError, OverflowError, RecursionError, NotImplementedError)
 
@@ -169,7 +158,7 @@ def _check_extensions(extensions: object) -> None:
         msg = f"the extensions of a message must be a mapping, not {type(extensions).__name__}"
         raise InvalidInput(msg)
     for name, value in extensions.items():
-        if not isinstance(name, str) or not _EXTENSION.fullmatch(name) or name in _RESERVED:
+        if not isinstance(name, str) or not _EXTENSION.fullmatch(name) or name in _NAMES_TAKEN:
             msg = (
                 f"{name!r} can't be an extension of a message: a name has 1 to 20 lower-case letters and digits, and "
                 "is none of the attributes"
