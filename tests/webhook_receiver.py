@@ -1,14 +1,8 @@
-"""Receivers of webhooks for the tests.
-
-In a thread: `receiver()`, which answers as it is asked to. In a process of its own, to be killed:
-`python -m tests.webhook_receiver PORT FILE` writes each message that it takes into a file, one per line, before it
-answers; it says "ready" when it listens.
-"""
+"""Receivers of webhooks for the tests: in a thread, `receiver()`; in a process of its own, to be killed, `run`."""
 
 import json
 import socket
 import ssl
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -112,13 +106,13 @@ def receiver(certificate: str | None = None) -> Iterator[Receiver]:
         thread.join()
 
 
-def main(port: int, file: str) -> None:
-    """Take messages until the process is killed."""
+def run(port: int, file: str) -> None:
+    """Take messages until the process is killed. Each is written into a file, in one line, before the answer."""
 
     class Writing(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_POST(self) -> None:  # likewise
+        def do_POST(self) -> None:
             message = json.loads(self.rfile.read(int(self.headers["content-length"])))
             taken = {name: message[name] for name in ("id", "subject")} | {"number": message["data"]["number"]}
             with open(file, "a") as lines:  # noqa: PTH123  # one write, so that a kill leaves no half of a line
@@ -128,10 +122,8 @@ def main(port: int, file: str) -> None:
 
         def log_message(self, *_: object) -> None: ...
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Writing)
-    print("ready", flush=True)
-    server.serve_forever()
+    class Quiet(ThreadingHTTPServer):
+        def handle_error(self, *_: object) -> None:
+            """Say nothing about a client that was killed."""
 
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    Quiet(("127.0.0.1", port), Writing).serve_forever()
