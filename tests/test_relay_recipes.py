@@ -23,7 +23,9 @@ MESSAGE = Message(
 
 def recipe(heading: str) -> str:
     section = PAGE.partition(f"\n### {heading}\n")[2]
-    return re.findall(r"^```text\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)[0]
+    found = re.search(r"^```text\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return found[1]
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from eventstore.errors import (
 )
 from eventstore.projections import OnFailure, ProjectionAdmin, Worker
 from eventstore.relay import Message, Relay, is_signed, sign, webhook
-from eventstore.relay.webhook import retry_after
+from eventstore.relay.webhooks import retry_after
 from tests.webhook_receiver import CERTIFICATES, SECRET, Handler, Receiver, receiver
 
 OLD_SECRET = "whsec_" + b64encode(b"o" * 32).decode()

@@ -7,6 +7,6 @@ A `Relay` is a projection whose worker sends messages instead of calling handler
 from eventstore.relay.messages import Message
 from eventstore.relay.relay import Relay, RelayProjection
 from eventstore.relay.signatures import is_signed, sign
-from eventstore.relay.webhook import webhook
+from eventstore.relay.webhooks import Webhook, webhook
 
-__all__ = ["Message", "Relay", "RelayProjection", "is_signed", "sign", "webhook"]
+__all__ = ["Message", "Relay", "RelayProjection", "Webhook", "is_signed", "sign", "webhook"]

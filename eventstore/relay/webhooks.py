@@ -83,7 +83,10 @@ def webhook(
 
 
 class Webhook:
-    """The target that `webhook` returns. It shows neither secrets nor the path of its URL, which may be one."""
+    """The target that `webhook` returns; for one process, any number of relays, and any number of threads.
+
+    It shows neither secrets nor the path of its URL, which may be one.
+    """
 
     events_at_once: Final = 1
 
