@@ -1,9 +1,13 @@
 """The recipes of docs/how-to/relay.md, as they stand there. Each needs its library."""
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import create_autospec
@@ -12,10 +16,11 @@ import pytest
 
 from eventstore import NO_STREAM, EventStore, NewEvent, RecordedEvent
 from eventstore.errors import TargetUnavailable
-from eventstore.projections import ProjectionAdmin, Worker
+from eventstore.projections import ProjectionAdmin
 from eventstore.relay import Message, Relay, RelayProjection
 
-PAGE = (Path(__file__).parent.parent / "docs" / "how-to" / "relay.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs" / "how-to" / "relay.md").read_text(encoding="utf-8")
 MESSAGE = Message(
     "order-placed", {"n": 1}, id="message-1", source="urn:shop", subject="order-1", partitionkey="order-1"
 )
@@ -78,12 +83,33 @@ def test_celery_without_a_broker(store: EventStore) -> None:
         names["to_celery"]([Message("order-placed", {"position": 1}, id="1")])
 
 
-def test_djangos_tasks(store: EventStore, capsys: pytest.CaptureFixture[str]) -> None:
-    """They run at once, by Django's immediate backend."""
+DJANGO = """
+import django
+from django.conf import settings
+from eventstore import NO_STREAM, EventStore, NewEvent, RecordedEvent
+from eventstore.projections import Worker
+from eventstore.relay import Message, RelayProjection
+settings.configure()
+django.setup()
+store = EventStore.in_memory()
+for number in (1, 2):
+    store.append(f"order-{number}", NewEvent("order-placed", {"n": number}), expected_version=NO_STREAM)
+"""
+
+
+def test_djangos_tasks() -> None:
+    """They run at once, by Django's immediate backend. Settings of Django are global, so it is another process."""
     pytest.importorskip("django.tasks", reason="the recipe for Django's tasks needs Django 6")
-    names = run("Django's tasks", store)
-    Worker(store, names["projection"]).run_until_caught_up()
-    assert capsys.readouterr().out == "task for order-1 order-placed\ntask for order-2 order-placed\n"
+    # A task is a function of a module.
+    lines = [DJANGO, recipe("Django's tasks"), "Worker(store, projection).run_until_caught_up()"]
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "recipe.py").write_text("\n".join(lines), encoding="utf-8")
+        done = subprocess.run(
+            [sys.executable, "-c", "import recipe"],
+            cwd=folder, capture_output=True, text=True, check=False, timeout=120,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+    assert done.stdout == "task for order-1 order-placed\ntask for order-2 order-placed\n", done.stderr
 
 
 class TestKafka:
