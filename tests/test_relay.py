@@ -122,16 +122,6 @@ def test_an_event_becomes_a_cloud_event(store: EventStore) -> None:
     assert message.data_bytes() == b'{"total":3}'
 
 
-def test_messages_are_sent_in_batches_and_in_order(store: EventStore) -> None:
-    receiver = Receiver()
-    fill(store, 7)
-    relay = Relay(store, "out", to=receiver, events_at_once=3)
-    assert relay.run_once().handled == 3
-    assert relay.run_until_caught_up() == 4
-    assert [[message.data["number"] for message in batch] for batch in receiver.batches] == [[0, 1, 2], [3, 4, 5], [6]]
-    assert relay.run_once().outcome is Outcome.CAUGHT_UP
-
-
 def test_filters_choose_what_is_sent(store: EventStore) -> None:
     receiver = Receiver()
     append(store, "order-1", 1)
@@ -272,28 +262,6 @@ def test_the_checkpoint_moves_only_after_the_target_has_returned(store: EventSto
     Relay(store, "out", to=to, events_at_once=2).run_until_caught_up()
     assert seen == [0, 2]
     assert ProjectionAdmin(store).position("out") == position
-
-
-def test_after_a_crash_the_last_batch_is_sent_again_and_no_other(store: EventStore) -> None:
-    receiver = Receiver()
-    fill(store, 5)
-
-    def to(messages: list[Message]) -> None:
-        receiver(messages)
-        if len(receiver.batches) == 2:
-            raise KeyboardInterrupt
-
-    relay = Relay(store, "out", to=to, events_at_once=2)
-    with pytest.raises(KeyboardInterrupt):
-        relay.run_until_caught_up()
-    Relay(store, "out", to=receiver, events_at_once=2).run_until_caught_up()
-    assert [[message.data["number"] for message in batch] for batch in receiver.batches] == [
-        [0, 1],
-        [2, 3],
-        [2, 3],
-        [4],
-    ]
-    assert receiver.batches[1] == receiver.batches[2]
 
 
 def test_the_target_is_called_while_appends_go_on(store: EventStore) -> None:
