@@ -12,7 +12,7 @@ from eventstore.projections.definition import OnFailure, Projection, Start, Star
 from eventstore.projections.worker import Worker
 from eventstore.relay.messages import Message
 from eventstore.relay.sending import RelayRunner
-from eventstore.store import EventStore
+from eventstore.store import EventStore, check_store
 
 Target = Callable[[list[Message]], object]
 """What messages are sent to: it returns when all of them are taken, and raises an error if not."""
@@ -30,9 +30,8 @@ _ASYNC_TARGET: Final = (
     "lambda messages: asyncio.run_coroutine_threadsafe(send(messages), loop).result()"
 )
 _ASYNC_STORE: Final = (
-    "store must be an EventStore, not an AsyncEventStore: a relay waits for its target in a thread or a process of its "
-    "own; give it EventStore.from_url(…) on the same database, and run it in its own process, or in a thread of your "
-    "program with `with relay.running():`"
+    "a relay waits for its target in a thread or a process of its own: give it EventStore.from_url(…) on the same "
+    "database, and run it in its own process, or in a thread of your program with `with relay.running():`"
 )
 
 
@@ -193,8 +192,7 @@ class Relay(Worker):
         longest_interval_seconds: float = 0.25,
         worker_name: str | None = None,
     ) -> None:
-        if hasattr(store, "sync_store"):
-            raise InvalidInput(_ASYNC_STORE)
+        check_store(store, in_asyncio=_ASYNC_STORE)
         projection = RelayProjection(
             name,
             *filters,
