@@ -21,9 +21,10 @@ from eventstore.common.waker import Waker
 from eventstore.core.settling import Horizon
 from eventstore.errors import DatabaseBusy, EventStoreError, InvalidInput, LogWentBack, ProjectionFailed
 from eventstore.projections.background import in_background
-from eventstore.projections.batches import NOTHING_TO_DO, Batch, BatchRunner, Outcome
+from eventstore.projections.batches import NOTHING_TO_DO, Batch, Outcome, runner_of
 from eventstore.projections.definition import OnFailure, Projection
 from eventstore.projections.guarding import HandlerFailed, RepeatOneByOne, pause_before_repeat
+from eventstore.projections.retries import LONGEST_BACKOFF_SECONDS, Retries
 from eventstore.projections.signals import stopping_at_signals
 from eventstore.rows.mapper import POSITION
 from eventstore.store import EventStore, check_store
@@ -33,8 +34,6 @@ _log = logging.getLogger("eventstore.projections")
 
 SEEN_EVERY_SECONDS: Final = 5.0
 """How often an idle worker records its heartbeat."""
-
-_LONGEST_BACKOFF_SECONDS: Final = 60.0
 
 _SHORTEST_PAUSE_OF_FAILED_SECONDS: Final = 1.0
 
@@ -113,11 +112,12 @@ class Worker:
         self.name = default_name if name is None else check_text("the name of a worker", name, MAX_NAME_LENGTH)
         self._projection = projection
         self._driver = store.core.driver
-        self._runner = BatchRunner(store, projection, worker=self.name, size=batch_size, seconds=batch_seconds)
+        size = projection.batch_size if batch_size is None else batch_size
+        self._runner = runner_of(store, projection, worker=self.name, size=size, seconds=batch_seconds)
         self._checkpoint: After | None = None  # if the last batch has moved it
         self._repeats = (0, 0)  # the position of an event, and how often its batch was repeated
         self._last_heartbeat = float("-inf")
-        self._pause_of_failed = Backoff(_SHORTEST_PAUSE_OF_FAILED_SECONDS, _LONGEST_BACKOFF_SECONDS)
+        self._pause_of_failed = Backoff(_SHORTEST_PAUSE_OF_FAILED_SECONDS, LONGEST_BACKOFF_SECONDS)
         self._retry_failed_at = 0.0
         self._waker = Waker()
         self._stopped = self._is_over = self._is_running = False
@@ -409,25 +409,24 @@ class Worker:
                 return Batch(Outcome.BUSY, handled, batch.position)
             if batch.outcome is Outcome.CAUGHT_UP:
                 break
-        attempts, cause = 1, failure.__cause__ or failure
-        backoff = Backoff(self._projection.backoff_seconds, _LONGEST_BACKOFF_SECONDS)
-        while attempts < self._projection.attempts:
-            self._log(logging.WARNING, "failed, and is retried", failure, cause, attempts)
-            self._mark_retrying(failure, cause, attempts)
-            self._back_off(backoff.pause())
+        retries, cause = Retries(self._projection), failure.__cause__ or failure
+        while (pause := retries.pause(cause)) is not None:
+            self._log(logging.WARNING, "failed, and is retried", failure, cause, retries.made)
+            self._mark_retrying(failure, cause, retries.made)
+            self._back_off(pause)
             if self._stopped:
                 return Batch(Outcome.ADVANCED if handled else Outcome.CAUGHT_UP, handled, position - 1)
-            attempts += 1
+            retries.made += 1
             try:
                 batch = self._handle(horizon, up_to_position=position, name=name)
             except HandlerFailed as again:
                 cause = again.__cause__ or again
             else:
                 return Batch(batch.outcome, handled + batch.handled, batch.position)
-        error = self._runner.failure(failure.row, cause, attempts)
-        if self._projection.on_failure is OnFailure.DEAD_LETTER:
-            self._log(logging.ERROR, "failed, and is a dead letter now", failure, cause, attempts)
-            batch = self._runner.skip_as_dead_letter(failure.row, attempts=attempts, error=error.error_type)
+        error = self._runner.failure(failure.row, cause, retries.made)
+        if retries.on_failure(cause) is OnFailure.DEAD_LETTER:
+            self._log(logging.ERROR, "failed, and is a dead letter now", failure, cause, retries.made)
+            batch = self._runner.skip_as_dead_letter(failure.row, attempts=retries.made, error=error.error_type)
             return Batch(batch.outcome, handled, batch.position)
         with self._ignoring_lost_connection():
             self._runner.mark_failed(error)

@@ -6739,6 +6739,11 @@ DELETE FROM es_checkpoints WHERE es_checkpoints.name = %(name)b::TEXT COLLATE "C
 -- projections.delete_dead_letters
 DELETE FROM es_dead_letters WHERE es_dead_letters.projection = %(projection)b::TEXT COLLATE "C";
 
+-- projections.delete_dead_letters_after
+DELETE FROM es_dead_letters
+WHERE es_dead_letters.projection = %(projection)b::TEXT
+    AND es_dead_letters.position > %(after_position)b::BIGINT;
+
 -- projections.delete_partitions
 DELETE FROM es_checkpoints WHERE es_checkpoints.partition_of = %(projection)b::TEXT COLLATE "C";
 
@@ -7156,6 +7161,26 @@ WHERE es_dead_letters.projection = %(name)b::TEXT;
 UPDATE es_checkpoints
 SET
     position=es_checkpoints.started_after,
+    updated_at=statement_timestamp(),
+    failed_at=NULL,
+    failure=NULL,
+    event_position=NULL,
+    event_id=NULL,
+    event_stream_id=NULL,
+    event_version=NULL,
+    outside_after=CASE
+        WHEN (es_checkpoints.outside_after < es_checkpoints.position) THEN es_checkpoints.position
+        ELSE es_checkpoints.outside_after
+        END
+WHERE es_checkpoints.name = %(name)b::TEXT;
+
+-- projections.set_back_checkpoint
+UPDATE es_checkpoints
+SET
+    position=CASE
+        WHEN (es_checkpoints.position > %(after_position)b::BIGINT) THEN %(after_position)b::BIGINT
+        ELSE es_checkpoints.position
+        END,
     updated_at=statement_timestamp(),
     failed_at=NULL,
     failure=NULL,

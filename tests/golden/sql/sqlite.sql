@@ -737,6 +737,10 @@ DELETE FROM es_checkpoints WHERE es_checkpoints.name = :name;
 -- projections.delete_dead_letters
 DELETE FROM es_dead_letters WHERE es_dead_letters.projection = :projection;
 
+-- projections.delete_dead_letters_after
+DELETE FROM es_dead_letters
+WHERE es_dead_letters.projection = :projection AND es_dead_letters.position > :after_position;
+
 -- projections.delete_partitions
 DELETE FROM es_checkpoints WHERE es_checkpoints.partition_of = :projection;
 
@@ -1126,6 +1130,26 @@ UPDATE es_dead_letters SET projection=:new_name WHERE es_dead_letters.projection
 UPDATE es_checkpoints
 SET
     position=es_checkpoints.started_after,
+    updated_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now')),
+    failed_at=NULL,
+    failure=NULL,
+    event_position=NULL,
+    event_id=NULL,
+    event_stream_id=NULL,
+    event_version=NULL,
+    outside_after=CASE
+        WHEN (es_checkpoints.outside_after < es_checkpoints.position) THEN es_checkpoints.position
+        ELSE es_checkpoints.outside_after
+        END
+WHERE es_checkpoints.name = :name;
+
+-- projections.set_back_checkpoint
+UPDATE es_checkpoints
+SET
+    position=CASE
+        WHEN (es_checkpoints.position > :after_position) THEN :after_position
+        ELSE es_checkpoints.position
+        END,
     updated_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now')),
     failed_at=NULL,
     failure=NULL,
@@ -3956,6 +3980,9 @@ FROM (
     ORDER BY event.position
 ) AS page
 ORDER BY position;
+
+-- sqlite.settings.main_file
+SELECT databases.file FROM pragma_database_list() AS databases WHERE databases.name = 'main';
 
 -- sqlite.settings.setting('foreign_keys')
 SELECT foreign_keys FROM pragma_foreign_keys() AS "pragma";
