@@ -8,9 +8,10 @@ from importlib.util import find_spec
 
 from eventstore.errors import ExtraMissing
 
-for _package in ("jinja2", "werkzeug"):
-    if find_spec(_package) is None:
-        raise ExtraMissing(_package, "browser")
+if find_spec("jinja2") is None:
+    raise ExtraMissing("jinja2", "browser")
+if find_spec("werkzeug") is None:
+    raise ExtraMissing("werkzeug", "browser")
 
 from eventstore.contrib.browser.browser import Browser
 from eventstore.contrib.browser.redaction import Shown, redact_keys

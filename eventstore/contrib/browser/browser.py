@@ -93,7 +93,9 @@ class Browser:
         self._hosts = check_hosts(allowed_hosts)
         self._login_url = login_url
         self.redact = check_redact(redact)
-        self._repositories = repositories if callable(repositories) else _checked("repositories", repositories, Repository)
+        self._repositories = (
+            repositories if callable(repositories) else _checked("repositories", repositories, Repository)
+        )
         self.projections: tuple[Projection, ...] = _checked("projections", projections, Projection)
         self.title = title
         self._pages = {page.path: page for page in PAGES}
@@ -130,13 +132,20 @@ class Browser:
         if not is_from_host(request, self._hosts):
             return bare_problem(400, "This host is not served here.")
         if not is_allowed("authorize", self._authorize, sender):
-            if self._login_url is not None and request.method in {"GET", "HEAD"}:
-                return _redirect(f"{self._login_url}{'&' if '?' in self._login_url else '?'}{_next(request)}")
-            return bare_problem(403, "You may not look at this. Log in to the application first.")
+            return self._refusal(request)
         if request.path in STATIC:
             return _static(request)
         if not request.environ.get("PATH_INFO"):
             return _redirect(f"{request.root_path}/")  # so that the addresses of all pages have the same beginning
+        return self._answer(request, sender)
+
+    def _refusal(self, request: Request) -> Response:
+        """Return the answer for visitors who may not look: nothing of the store."""
+        if self._login_url is None or request.method not in {"GET", "HEAD"}:
+            return bare_problem(403, "You may not look at this. Log in to the application first.")
+        return _redirect(f"{self._login_url}{'&' if '?' in self._login_url else '?'}{_next(request)}")
+
+    def _answer(self, request: Request, sender: object) -> Response:
         may_change = self._authorize_changes is not None and is_allowed(
             "authorize_changes", self._authorize_changes, sender
         )

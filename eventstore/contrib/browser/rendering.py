@@ -31,7 +31,7 @@ STATIC: Final = {
 
 
 def printable(value: Any) -> Any:
-    """Return a value for a template; of text, characters that would not be seen are written as `\\u202e`."""
+    """Return a value for a template; characters that would not be seen are written as their numbers."""
     if value is None:
         return ""
     if isinstance(value, Markup):

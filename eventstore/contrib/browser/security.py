@@ -85,9 +85,7 @@ def csrf_token_of(request: Request) -> str:
 
 def keep_csrf_token(request: Request, response: Response, token: str, path: str) -> None:
     """Set the visitor's cookie."""
-    response.set_cookie(
-        _CSRF_COOKIE, token, path=path, httponly=True, samesite="Strict", secure=request.is_secure
-    )
+    response.set_cookie(_CSRF_COOKIE, token, path=path, httponly=True, samesite="Strict", secure=request.is_secure)
 
 
 def has_csrf_token(request: Request) -> bool:

@@ -54,6 +54,15 @@ class Readable:
         """The text, in one piece."""
         return "".join(token.text for token in self.tokens)
 
+    def lines(self) -> list[tuple[Token, ...]]:
+        """Return the tokens of each line."""
+        lines: list[list[Token]] = [[]]
+        for token in self.tokens:
+            first, *others = token.text.split("\n")
+            lines[-1].append(Token(token.kind, first))
+            lines.extend([Token(token.kind, other)] for other in others)
+        return [tuple(line) for line in lines]
+
 
 def readable(value: Any, most: int = CUT_AFTER) -> Readable:
     """Return a value in lines of text, cut after so many characters."""

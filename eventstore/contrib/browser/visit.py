@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Request, Response
 
-from eventstore.contrib.browser.rendering import render
+from eventstore.contrib.browser.rendering import printable, render
 from eventstore.contrib.browser.security import csrf_token_of, keep_csrf_token
 from eventstore.store import EventStore
 
@@ -112,6 +112,10 @@ class Visit:
         if self._uses_token:
             keep_csrf_token(self.request, response, self.csrf_token, f"{self.root}/")
         return response
+
+    def text_file(self, text: str) -> Response:
+        """Return an answer that browsers show as plain text."""
+        return Response(printable(text), mimetype="text/plain")
 
     def redirect(self, url: str) -> Response:
         """Return an answer that sends the visitor to another page of the browser, after a form."""
