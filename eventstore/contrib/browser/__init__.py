@@ -1,0 +1,1 @@
+"""A browser of streams: pages to look at what a store has."""
