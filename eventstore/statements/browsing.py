@@ -295,7 +295,7 @@ def events_of_tags(others: int) -> Statement:
     """Return the statement for a page of the events of `tag` before a position that have other tags as well.
 
     The columns: position, event_type, stream_id, version, recorded_at, the last three NULL if the event was detached;
-    newest first. With other tags, `tag_0` and so on, it looks at `WINDOW` events of `tag`.
+    newest first. With other tags, `tags_0` and so on, it looks at `WINDOW` events of `tag`.
     """
 
     def events_of_all_tags(tables: Tables) -> ClauseElement:
@@ -324,8 +324,8 @@ def events_of_tags(others: int) -> Statement:
 
 def _has_tag(tables: Tables, number: int, position: ColumnElement[Any]) -> ColumnElement[bool]:
     """Return whether an event has another tag, by a lookup for each event instead of a join."""
-    other = tables.tags.alias(f"tag_{number}").c
-    found = select(_ONE.label("one")).where(other.tag == _text(f"tag_{number}"), other.position == position)
+    other = tables.tags.alias(f"tags_{number}").c
+    found = select(_ONE.label("one")).where(other.tag == _text(f"tags_{number}"), other.position == position)
     return found.scalar_subquery() == _ONE
 
 

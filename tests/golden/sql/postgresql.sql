@@ -208,13 +208,13 @@ FROM (
 ) AS window_of_tag
 WHERE (
     SELECT 1 AS one
-    FROM es_event_tags AS tag_0
-    WHERE tag_0.tag = %(tag_0)b::TEXT AND tag_0.position = window_of_tag.position
+    FROM es_event_tags AS tags_0
+    WHERE tags_0.tag = %(tags_0)b::TEXT AND tags_0.position = window_of_tag.position
 ) = 1
     AND (
         SELECT 1 AS one
-        FROM es_event_tags AS tag_1
-        WHERE tag_1.tag = %(tag_1)b::TEXT AND tag_1.position = window_of_tag.position
+        FROM es_event_tags AS tags_1
+        WHERE tags_1.tag = %(tags_1)b::TEXT AND tags_1.position = window_of_tag.position
     ) = 1
 ORDER BY window_of_tag.position DESC
 LIMIT 201;
