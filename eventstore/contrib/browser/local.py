@@ -3,7 +3,6 @@
 import hmac
 import logging
 import secrets
-import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -62,11 +61,15 @@ class LocalBrowser:
         try:
             self._server.serve_forever()
         finally:
-            self._server.server_close()
+            self.close()
 
     def stop(self) -> None:
-        """End `serve`. Call it from another thread."""
-        threading.Thread(target=self._server.shutdown).start()
+        """End `serve`, which another thread is in."""
+        self._server.shutdown()
+
+    def close(self) -> None:
+        """Give the port back."""
+        self._server.server_close()
 
     def _is_known(self, request: Request) -> bool:
         return hmac.compare_digest(request.cookies.get(self._cookie, "").encode(), self._token.encode())
