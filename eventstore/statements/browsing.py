@@ -353,7 +353,7 @@ def projections_from(tables: Tables) -> ClauseElement:
 
 
 def pending_dead_letters_from(tables: Tables) -> ClauseElement:
-    """Return a page of a projection's pending dead letters from (`from_id`, `from_position`), by stream and position."""
+    """Return a page of a projection's pending dead letters from (`from_id`, `from_position`), in order of these."""
     letters = tables.dead_letters.c
     start = tuple_(_text("from_id"), _big("from_position"))
     return (

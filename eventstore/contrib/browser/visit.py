@@ -47,13 +47,15 @@ class Visit:
         return quote(self.request.root_path.rstrip("/"), safe="/~!$&'()*+,;=:@")
 
     def url(self, path: str, **parameters: object) -> str:
-        """Return the address of a page, such as `url("/stream", id=stream_id)`; parameters that are None are left out.
+        """Return the address of a page, such as `url("/stream", id=stream_id)`.
+
+        Parameters that are None are left out; one that is a list is repeated.
 
         Names of streams are parameters and not parts of the path, because servers and proxies change paths that have
         `..`, `//` or `%2F` in them.
         """
         given = {name: value for name, value in parameters.items() if value is not None}
-        query = f"?{urlencode(given)}" if given else ""
+        query = f"?{urlencode(given, doseq=True)}" if given else ""
         return f"{self.root}{path}{query}"
 
     def here(self, **changes: object) -> str:

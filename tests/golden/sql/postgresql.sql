@@ -128,6 +128,380 @@ SELECT coalesce(max(tag.position), 0) + 1 AS position, '' AS tag, '' AS event_ty
 FROM es_event_tags AS tag
 WHERE tag.tag = '';
 
+-- browsing.count_some_streams
+SELECT count(*) AS streams
+FROM (SELECT 1 AS one FROM es_streams LIMIT %(at_most)b::BIGINT + 1) AS "some";
+
+-- browsing.count_tag
+SELECT count(*) AS events
+FROM (SELECT 1 AS one FROM es_event_tags WHERE es_event_tags.tag = %(tag)b::TEXT LIMIT 1001) AS "some";
+
+-- browsing.dead_letters_before
+SELECT
+    es_dead_letters.projection,
+    es_dead_letters.position,
+    es_dead_letters.stream_id,
+    es_dead_letters.version,
+    es_dead_letters.event_id,
+    es_dead_letters.event_type,
+    es_dead_letters.status,
+    es_dead_letters.attempts,
+    es_dead_letters.error,
+    es_dead_letters.note,
+    es_dead_letters.first_failed_at,
+    es_dead_letters.last_failed_at,
+    es_dead_letters.closed_at
+FROM es_dead_letters
+WHERE es_dead_letters.projection = %(projection)b::TEXT
+    AND es_dead_letters.position < %(before_position)b::BIGINT
+ORDER BY es_dead_letters.position DESC
+LIMIT 201;
+
+-- browsing.end_of_window
+SELECT es_event_tags.position
+FROM es_event_tags
+WHERE es_event_tags.tag = %(tag)b::TEXT AND es_event_tags.position < %(before_position)b::BIGINT
+ORDER BY es_event_tags.position DESC
+LIMIT 1
+OFFSET 999;
+
+-- browsing.ends_of_log
+SELECT (SELECT es_events.position FROM es_events ORDER BY es_events.position LIMIT 1) AS lowest,
+(SELECT es_events.position FROM es_events ORDER BY es_events.position DESC LIMIT 1) AS highest;
+
+-- browsing.events_of_tags(0)
+SELECT
+    window_of_tag.position,
+    window_of_tag.event_type,
+    (SELECT es_events.stream_id FROM es_events WHERE es_events.position = window_of_tag.position) AS stream_id,
+    (SELECT es_events.version FROM es_events WHERE es_events.position = window_of_tag.position) AS version,
+    (SELECT es_events.recorded_at FROM es_events WHERE es_events.position = window_of_tag.position) AS recorded_at
+FROM (
+    SELECT own.position AS position, own.event_type AS event_type
+    FROM es_event_tags AS own
+    WHERE own.tag = %(tag)b::TEXT AND own.position < %(before_position)b::BIGINT
+    ORDER BY own.position DESC
+    LIMIT 201
+) AS window_of_tag
+ORDER BY window_of_tag.position DESC
+LIMIT 201;
+
+-- browsing.events_of_tags(2)
+SELECT
+    window_of_tag.position,
+    window_of_tag.event_type,
+    (SELECT es_events.stream_id FROM es_events WHERE es_events.position = window_of_tag.position) AS stream_id,
+    (SELECT es_events.version FROM es_events WHERE es_events.position = window_of_tag.position) AS version,
+    (SELECT es_events.recorded_at FROM es_events WHERE es_events.position = window_of_tag.position) AS recorded_at
+FROM (
+    SELECT own.position AS position, own.event_type AS event_type
+    FROM es_event_tags AS own
+    WHERE own.tag = %(tag)b::TEXT AND own.position < %(before_position)b::BIGINT
+    ORDER BY own.position DESC
+    LIMIT 1000
+) AS window_of_tag
+WHERE (
+    SELECT 1 AS one
+    FROM es_event_tags AS other_tag_0
+    WHERE other_tag_0.tag = %(other_0)b::TEXT AND other_tag_0.position = window_of_tag.position
+) = 1
+    AND (
+        SELECT 1 AS one
+        FROM es_event_tags AS other_tag_1
+        WHERE other_tag_1.tag = %(other_1)b::TEXT AND other_tag_1.position = window_of_tag.position
+    ) = 1
+ORDER BY window_of_tag.position DESC
+LIMIT 201;
+
+-- browsing.find_dead_letter
+SELECT
+    es_dead_letters.projection,
+    es_dead_letters.position,
+    es_dead_letters.stream_id,
+    es_dead_letters.version,
+    es_dead_letters.event_id,
+    es_dead_letters.event_type,
+    es_dead_letters.status,
+    es_dead_letters.attempts,
+    es_dead_letters.error,
+    es_dead_letters.note,
+    es_dead_letters.first_failed_at,
+    es_dead_letters.last_failed_at,
+    es_dead_letters.closed_at
+FROM es_dead_letters
+WHERE es_dead_letters.projection = %(projection)b::TEXT
+    AND es_dead_letters.position = %(at_position)b::BIGINT;
+
+-- browsing.heads_of_recent_events(of_category=False)
+WITH recent AS (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_type AS event_type,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.position < %(before_position)b::BIGINT
+        AND es_events.position >= %(from_position)b::BIGINT
+    ORDER BY es_events.position DESC
+    LIMIT 1000
+)
+SELECT
+    recent.position,
+    recent.stream_id,
+    recent.version,
+    recent.event_type,
+    recent.recorded_at,
+    (SELECT head.version FROM es_streams AS head WHERE head.stream_id = recent.stream_id) AS head_version
+FROM recent
+ORDER BY recent.position DESC;
+
+-- browsing.heads_of_recent_events(of_category=True)
+WITH recent AS (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_type AS event_type,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.position < %(before_position)b::BIGINT AND es_events.category = %(category)b::TEXT
+    ORDER BY es_events.position DESC
+    LIMIT 1000
+)
+SELECT
+    recent.position,
+    recent.stream_id,
+    recent.version,
+    recent.event_type,
+    recent.recorded_at,
+    (SELECT head.version FROM es_streams AS head WHERE head.stream_id = recent.stream_id) AS head_version
+FROM recent
+ORDER BY recent.position DESC;
+
+-- browsing.largest_streams_of_sample(of_category=False)
+WITH RECURSIVE sample(position) AS (
+    SELECT (SELECT es_events.position FROM es_events ORDER BY es_events.position LIMIT 1) AS position
+    UNION ALL
+    SELECT (
+        SELECT es_events.position
+        FROM es_events
+        WHERE es_events.position >= sample.position + %(stride)b::BIGINT
+        ORDER BY es_events.position
+        LIMIT 1
+    ) AS position
+    FROM sample
+    WHERE sample.position IS NOT NULL
+)
+SELECT
+    largest.stream_id,
+    largest.version,
+    (SELECT head.created_at FROM es_streams AS head WHERE head.stream_id = largest.stream_id) AS created_at,
+    (SELECT head.updated_at FROM es_streams AS head WHERE head.stream_id = largest.stream_id) AS updated_at
+FROM (
+    SELECT
+        sampled.stream_id AS stream_id,
+        (SELECT head.version FROM es_streams AS head WHERE head.stream_id = sampled.stream_id) AS version
+    FROM (
+        SELECT DISTINCT (SELECT es_events.stream_id FROM es_events WHERE es_events.position = sample.position) AS stream_id
+        FROM sample
+        WHERE sample.position IS NOT NULL
+    ) AS sampled
+    WHERE sampled.stream_id IS NOT NULL
+    ORDER BY version DESC, sampled.stream_id
+    LIMIT 200
+) AS largest
+ORDER BY largest.version DESC, largest.stream_id;
+
+-- browsing.largest_streams_of_sample(of_category=True)
+WITH RECURSIVE sample(position) AS (
+    SELECT (SELECT es_events.position FROM es_events ORDER BY es_events.position LIMIT 1) AS position
+    UNION ALL
+    SELECT (
+        SELECT es_events.position
+        FROM es_events
+        WHERE es_events.position >= sample.position + %(stride)b::BIGINT
+        ORDER BY es_events.position
+        LIMIT 1
+    ) AS position
+    FROM sample
+    WHERE sample.position IS NOT NULL
+)
+SELECT
+    largest.stream_id,
+    largest.version,
+    (SELECT head.created_at FROM es_streams AS head WHERE head.stream_id = largest.stream_id) AS created_at,
+    (SELECT head.updated_at FROM es_streams AS head WHERE head.stream_id = largest.stream_id) AS updated_at
+FROM (
+    SELECT
+        sampled.stream_id AS stream_id,
+        (SELECT head.version FROM es_streams AS head WHERE head.stream_id = sampled.stream_id) AS version
+    FROM (
+        SELECT DISTINCT (SELECT es_events.stream_id FROM es_events WHERE es_events.position = sample.position) AS stream_id
+        FROM sample
+        WHERE sample.position IS NOT NULL
+    ) AS sampled
+    WHERE sampled.stream_id IS NOT NULL
+        AND (SELECT head.category FROM es_streams AS head WHERE head.stream_id = sampled.stream_id) = %(category)b::TEXT
+    ORDER BY version DESC, sampled.stream_id
+    LIMIT 200
+) AS largest
+ORDER BY largest.version DESC, largest.stream_id;
+
+-- browsing.pending_dead_letters_from
+SELECT
+    es_dead_letters.projection,
+    es_dead_letters.position,
+    es_dead_letters.stream_id,
+    es_dead_letters.version,
+    es_dead_letters.event_id,
+    es_dead_letters.event_type,
+    es_dead_letters.status,
+    es_dead_letters.attempts,
+    es_dead_letters.error,
+    es_dead_letters.note,
+    es_dead_letters.first_failed_at,
+    es_dead_letters.last_failed_at,
+    es_dead_letters.closed_at
+FROM es_dead_letters
+WHERE es_dead_letters.projection = %(projection)b::TEXT
+    AND es_dead_letters.status = 'pending'
+    AND (es_dead_letters.stream_id, es_dead_letters.position) >= (
+        %(from_id)b::TEXT, %(from_position)b::BIGINT
+    )
+ORDER BY es_dead_letters.stream_id, es_dead_letters.position
+LIMIT 201;
+
+-- browsing.position_before
+SELECT es_events.position
+FROM es_events
+WHERE es_events.position < %(before_position)b::BIGINT
+ORDER BY es_events.position DESC
+LIMIT 1;
+
+-- browsing.projections_from
+SELECT es_checkpoints.name
+FROM es_checkpoints
+WHERE es_checkpoints.partition_of IS NULL AND es_checkpoints.name >= %(from_name)b::TEXT
+ORDER BY es_checkpoints.name
+LIMIT 51;
+
+-- browsing.snapshots_from
+SELECT
+    snapshots.stream_id,
+    snapshots.schema_version,
+    snapshots.version,
+    snapshots.codec,
+    length(snapshots.state) AS bytes,
+    snapshots.created_at,
+    (SELECT head.version FROM es_streams AS head WHERE head.stream_id = snapshots.stream_id) AS stream_version
+FROM snapshots
+WHERE (snapshots.stream_id, snapshots.schema_version) >= (
+    %(from_id)b::TEXT, %(from_schema_version)b::INTEGER
+)
+    AND snapshots.stream_id < %(to_id)b::TEXT
+ORDER BY snapshots.stream_id, snapshots.schema_version
+LIMIT 201;
+
+-- browsing.some_by_event_id
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.recorded_at,
+    (metadata ->> 'causation_id') AS causation_id
+FROM es_events
+WHERE es_events.event_id >= %(value)b::UUID AND es_events.event_id <= %(value)b::UUID
+ORDER BY es_events.event_id
+LIMIT 201;
+
+-- browsing.some_by_metadata('correlation_id')
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.recorded_at,
+    (metadata ->> 'causation_id') AS causation_id
+FROM es_events
+WHERE (metadata ->> 'correlation_id') >= %(value)b::TEXT
+    AND (metadata ->> 'correlation_id') <= %(value)b::TEXT
+ORDER BY (metadata ->> 'correlation_id')
+LIMIT 201;
+
+-- browsing.some_by_metadata('causation_id')
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.recorded_at,
+    (metadata ->> 'causation_id') AS causation_id
+FROM es_events
+WHERE (metadata ->> 'causation_id') >= %(value)b::TEXT
+    AND (metadata ->> 'causation_id') <= %(value)b::TEXT
+ORDER BY (metadata ->> 'causation_id')
+LIMIT 201;
+
+-- browsing.streams_from
+SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
+FROM es_streams
+WHERE es_streams.stream_id >= %(from_id)b::TEXT AND es_streams.stream_id < %(to_id)b::TEXT
+ORDER BY es_streams.stream_id
+LIMIT 201;
+
+-- browsing.tags_from
+WITH RECURSIVE found(tag, number) AS (
+    SELECT
+        (
+            SELECT first_tag.tag
+            FROM es_event_tags AS first_tag
+            WHERE first_tag.tag >= %(from_tag)b::TEXT AND first_tag.tag < %(to_tag)b::TEXT
+            ORDER BY first_tag.tag
+            LIMIT 1
+        ) AS tag,
+        1 AS number
+    UNION ALL
+    SELECT
+        (
+            SELECT next_tag.tag
+            FROM es_event_tags AS next_tag
+            WHERE next_tag.tag > found.tag AND next_tag.tag < %(to_tag)b::TEXT
+            ORDER BY next_tag.tag
+            LIMIT 1
+        ) AS tag,
+        found.number + 1 AS number
+    FROM found
+    WHERE found.tag IS NOT NULL AND found.number < 201
+)
+SELECT
+    found.tag,
+    (
+        SELECT count(*) AS number
+        FROM (SELECT 1 AS one FROM es_event_tags AS tag WHERE tag.tag = found.tag LIMIT 1001) AS "some"
+    ) AS events,
+    (
+        SELECT tag.position
+        FROM es_event_tags AS tag
+        WHERE tag.tag = found.tag
+        ORDER BY tag.position DESC
+        LIMIT 1
+    ) AS newest
+FROM found
+WHERE found.tag IS NOT NULL
+ORDER BY found.number;
+
+-- browsing.tags_of_recent_events
+SELECT (metadata ->> '$tags') AS tags
+FROM es_events
+WHERE es_events.position >= %(from_position)b::BIGINT
+ORDER BY es_events.position DESC
+LIMIT 1000;
+
 -- deletion.delete_events
 DELETE FROM es_events
 WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
@@ -6285,6 +6659,18 @@ WHERE pg_catalog.pg_class.oid IN (
         WHERE pg_catalog.pg_inherits.inhparent = to_regclass(%(name_of_es_events)b::TEXT)
     );
 
+-- postgresql.statistics.indexed_expressions
+-- with name_of_es_events = 'es_events'
+SELECT pg_get_indexdef(pg_catalog.pg_index.indexrelid, 1, true) AS first
+FROM pg_catalog.pg_index
+JOIN pg_catalog.pg_class ON pg_catalog.pg_class.oid = pg_catalog.pg_index.indexrelid
+WHERE pg_catalog.pg_index.indrelid = to_regclass(%(name_of_es_events)b::TEXT)
+    AND pg_catalog.pg_index.indisvalid
+    AND pg_catalog.pg_index.indpred IS NULL
+    AND pg_catalog.pg_class.relam = (
+        SELECT pg_catalog.pg_am.oid FROM pg_catalog.pg_am WHERE pg_catalog.pg_am.amname = 'btree'
+    );
+
 -- postgresql.statistics.sizes
 -- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_detached_parts = 'es_detached_parts',
 --   name_of_es_event_tags = 'es_event_tags', name_of_es_schema = 'es_schema', name_of_es_streams = 'es_streams',
@@ -6676,6 +7062,15 @@ FROM es_dead_letters
 WHERE es_dead_letters.projection = %(projection)b::TEXT
     AND es_dead_letters.status = 'pending'
     AND es_dead_letters.position > %(after_position)b::BIGINT;
+
+-- projections.count_some_dead_letters
+SELECT count(*) AS pending
+FROM (
+    SELECT es_dead_letters.position AS position
+    FROM es_dead_letters
+    WHERE es_dead_letters.projection = %(projection)b::TEXT AND es_dead_letters.status = 'pending'
+    LIMIT %(at_most)b::BIGINT
+) AS "some";
 
 -- projections.create_checkpoint
 INSERT INTO es_checkpoints (position, name)

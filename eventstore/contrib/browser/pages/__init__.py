@@ -3,6 +3,26 @@
 from typing import Final
 
 from eventstore.contrib.browser.page import Page
-from eventstore.contrib.browser.pages import log, state, stream, streams
+from eventstore.contrib.browser.pages import (
+    dead_letters,
+    health,
+    log,
+    projections,
+    snapshots,
+    state,
+    stream,
+    streams,
+    tags,
+)
 
-PAGES: Final[tuple[Page, ...]] = (*streams.PAGES, *log.PAGES, *stream.PAGES, *state.PAGES)
+PAGES: Final[tuple[Page, ...]] = (
+    *streams.PAGES,
+    *log.PAGES,
+    *tags.PAGES,
+    *projections.PAGES,
+    *snapshots.PAGES,
+    *health.PAGES,
+    *stream.PAGES,
+    *state.PAGES,
+    *dead_letters.PAGES,
+)

@@ -44,3 +44,9 @@ def readers_held_up(store: EventStore) -> ReadersHeldUp:
         open_appends = maintenance_backend_of(store.address.system).open_appends(run)
         ((newest,),) = run(newest_position)
     return ReadersHeldUp(int(newest), settled, tuple(open_appends), error)
+
+
+def newest_event(store: EventStore) -> int:
+    """Return the newest position, settled or not; 0 if there is none."""
+    with store.core.execution.statement() as run:
+        return int(run(newest_position)[0][0])
