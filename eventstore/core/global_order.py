@@ -436,7 +436,7 @@ class GlobalOrder:
         wait_seconds: float,
         search: PeriodSearch | None,
     ) -> Iterator[Row]:
-        """Yield rows backwards from the newest event, once everything up to it is settled, so that no event appears there.
+        """Yield rows from the newest event backwards, once all up to it are settled, so that no event appears there.
 
         It ends at the position `after`, so gaps at or before that do not matter, as in a read forwards.
         """

@@ -10,9 +10,8 @@ from eventstore.backends.protocol import Row
 from eventstore.codecs.metadata import decode_metadata, pop_tags
 from eventstore.contrib.browser.plain import plain
 from eventstore.contrib.browser.redaction import Hidden, Redact, Shown, redacted
-from eventstore.correlation import CAUSATION_ID, CORRELATION_ID
 from eventstore.errors import DecodingError, HistoryDetached, StreamDeleted
-from eventstore.events import TOMBSTONE_ERRORS
+from eventstore.events import TOMBSTONE_ERRORS, RecordedEvent
 from eventstore.rows.mapper import StoredEvent
 from eventstore.store import EventStore
 
@@ -78,6 +77,15 @@ class ShownEvent:
     tags: tuple[str, ...]
 
     @property
+    def recorded(self) -> RecordedEvent:
+        """The stored event, with the metadata that is shown."""
+        metadata = self.metadata if isinstance(self.metadata, dict) else {}
+        return RecordedEvent(
+            self.position, self.stream_id, self.version, self.event_id, self.event_type, self.schema_version,
+            self.stored, metadata, self.recorded_at, self.tags,
+        )  # fmt: skip
+
+    @property
     def is_tombstone(self) -> bool:
         """Whether it says that the stream was deleted or archived."""
         return self.event_type in TOMBSTONE_ERRORS
@@ -86,20 +94,6 @@ class ShownEvent:
     def tombstone(self) -> str:
         """What happened to the stream."""
         return "deleted" if TOMBSTONE_ERRORS[self.event_type] is StreamDeleted else "archived"
-
-    @property
-    def correlation_id(self) -> str | None:
-        """The correlation id that is shown in its metadata."""
-        return self._id(CORRELATION_ID)
-
-    @property
-    def causation_id(self) -> str | None:
-        """The causation id that is shown in its metadata."""
-        return self._id(CAUSATION_ID)
-
-    def _id(self, key: str) -> str | None:
-        value = self.metadata.get(key) if isinstance(self.metadata, dict) else None
-        return value if isinstance(value, str) and value else None
 
 
 def shown_events(store: EventStore, redact: Redact | None, rows: Iterable[Row]) -> list[ShownEvent]:

@@ -1,5 +1,6 @@
 """Templates: every value in them is escaped, for HTML and for people."""
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,10 +17,12 @@ from eventstore.contrib.browser.values import readable
 if TYPE_CHECKING:
     from eventstore.contrib.browser.visit import Visit
 
-_UNPRINTABLE: Final = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+_UNSEEN: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\xa0\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
-"""Control characters, those that turn the direction of text around, and what UTF-8 can't encode."""
+"""Characters that would not be seen, that turn the direction of text around, or that UTF-8 can't encode."""
+
+_UNSEEN_IN_NAMES: Final = re.compile(r"\A\s|\s\Z|\s\s|[^\S ]")
 
 _RESOURCES: Final = files("eventstore.contrib.browser")
 STATIC: Final = {
@@ -37,8 +40,13 @@ def printable(value: Any) -> Any:
     if isinstance(value, Markup):
         return value
     if isinstance(value, str):
-        return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", value)
+        return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", value)
     return value
+
+
+def _name(name: str) -> str:
+    """Return the name of a stream, a type or a tag, in quotes if its blanks would not be seen otherwise."""
+    return json.dumps(name, ensure_ascii=False) if _UNSEEN_IN_NAMES.search(name) else name
 
 
 @cache
@@ -75,7 +83,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(moment=_moment, seconds=_seconds, grouped=_grouped, readable=readable)
+    environment.filters.update(name=_name, moment=_moment, seconds=_seconds, grouped=_grouped, readable=readable)
     return environment
 
 

@@ -18,6 +18,9 @@ WHOLE: Final = 5_000_000
 """After how many characters even the whole is cut."""
 
 _MAX_DEPTH: Final = 60
+_LINE: Final = 100
+"""What fits into so many characters is shown in one line."""
+
 _BYTES_SHOWN: Final = 64
 _TYPES: Final = {
     Decimal: "decimal",
@@ -91,15 +94,71 @@ def _tokens(value: Any, depth: int) -> Iterator[Token]:
         yield Token("string", json.dumps(value, ensure_ascii=False))
     elif isinstance(value, bytes | bytearray | memoryview):
         yield from _bytes(bytes(value))
-    elif depth >= _MAX_DEPTH and isinstance(value, Mapping | list | tuple | set | frozenset):
-        yield Token("type", "… nested deeper than is shown")
-    elif isinstance(value, Mapping):
-        yield from _mapping(value, depth)
-    elif isinstance(value, list | tuple | set | frozenset):
-        yield from _sequence(value, depth)
+    elif isinstance(value, Mapping | list | tuple | set | frozenset):
+        yield from _nested(value, depth)
     else:
         yield Token("string", str(value))
         yield Token("type", f" {_TYPES.get(type(value), type(value).__name__)}")
+
+
+def _nested(value: Any, depth: int) -> Iterator[Token]:
+    line = _in_one_line(value, depth)
+    if line is not None:
+        yield from line
+    elif depth >= _MAX_DEPTH:
+        yield Token("type", "… nested deeper than is shown")
+    elif isinstance(value, Mapping):
+        yield from _mapping(value, depth)
+    else:
+        yield from _sequence(value, depth)
+
+
+def _in_one_line(value: Any, depth: int) -> list[Token] | None:
+    """Return the tokens of a mapping or a list in one line, if it is short enough."""
+    tokens: list[Token] = []
+    left = _LINE - 2 * depth
+    for token in _flat(value):
+        left -= len(token.text)
+        if left < 0:
+            return None
+        tokens.append(token)
+    return tokens
+
+
+def _flat(value: Any) -> Iterator[Token]:
+    if isinstance(value, Mapping):
+        yield Token("mark", "{")
+        for index, (key, part) in enumerate(value.items()):
+            yield Token("mark", ", " if index else "")
+            yield from _key(key)
+            yield Token("mark", ": ")
+            yield from _flat(part)
+        yield Token("mark", "}")
+    elif isinstance(value, list | tuple | set | frozenset):
+        yield Token("mark", "[")
+        for index, part in enumerate(_parts(value)):
+            yield Token("mark", ", " if index else "")
+            yield from _flat(part)
+        yield Token("mark", "]")
+        yield from _kind(value)
+    else:
+        yield from _tokens(value, _MAX_DEPTH)
+
+
+def _key(key: Any) -> Iterator[Token]:
+    if isinstance(key, str) and key.isidentifier():
+        yield Token("key", key)
+    else:
+        yield from _tokens(key, _MAX_DEPTH)
+
+
+def _parts(value: Any) -> Any:
+    return sorted(value, key=repr) if isinstance(value, set | frozenset) else value
+
+
+def _kind(value: Any) -> Iterator[Token]:
+    if not isinstance(value, list):
+        yield Token("type", " tuple" if isinstance(value, tuple) else " set")
 
 
 def _bytes(value: bytes) -> Iterator[Token]:
@@ -109,13 +168,10 @@ def _bytes(value: bytes) -> Iterator[Token]:
 
 
 def _mapping(value: Mapping[Any, Any], depth: int) -> Iterator[Token]:
-    if not value:
-        yield Token("mark", "{}")
-        return
     yield Token("mark", "{\n")
     for index, (key, part) in enumerate(value.items()):
         yield Token("mark", "  " * (depth + 1))
-        yield from [Token("key", key)] if isinstance(key, str) and key.isidentifier() else _tokens(key, depth + 1)
+        yield from _key(key)
         yield Token("mark", ": ")
         yield from _tokens(part, depth + 1)
         yield Token("mark", "\n" if index == len(value) - 1 else ",\n")
@@ -123,16 +179,10 @@ def _mapping(value: Mapping[Any, Any], depth: int) -> Iterator[Token]:
 
 
 def _sequence(value: Any, depth: int) -> Iterator[Token]:
-    kind = "" if isinstance(value, list) else " tuple" if isinstance(value, tuple) else " set"
-    parts = sorted(value, key=repr) if isinstance(value, set | frozenset) else value
-    if not parts:
-        yield Token("mark", "[]")
-    else:
-        yield Token("mark", "[\n")
-        for index, part in enumerate(parts):
-            yield Token("mark", "  " * (depth + 1))
-            yield from _tokens(part, depth + 1)
-            yield Token("mark", "\n" if index == len(parts) - 1 else ",\n")
-        yield Token("mark", "  " * depth + "]")
-    if kind:
-        yield Token("type", kind)
+    yield Token("mark", "[\n")
+    for index, part in enumerate(_parts(value)):
+        yield Token("mark", "  " * (depth + 1))
+        yield from _tokens(part, depth + 1)
+        yield Token("mark", "\n" if index == len(value) - 1 else ",\n")
+    yield Token("mark", "  " * depth + "]")
+    yield from _kind(value)

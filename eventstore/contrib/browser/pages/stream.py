@@ -8,6 +8,7 @@ from werkzeug.wrappers import Response
 from eventstore.contrib.browser.events import ShownEvent, shown_events, until_detached
 from eventstore.contrib.browser.page import Page
 from eventstore.contrib.browser.pages.state import repository_of
+from eventstore.contrib.browser.queries.events import related_events
 from eventstore.contrib.browser.values import WHOLE, readable
 from eventstore.contrib.browser.visit import Visit
 from eventstore.core.reading import Reader
@@ -91,6 +92,7 @@ def event(visit: Visit) -> Response:
     return visit.render(
         "event.html",
         event=shown,
+        related=related_events(visit.store, shown.recorded),
         newest_version=newest,
         repository=repository_of(visit, shown.stream_id),
         whole_url=lambda part: visit.url("/value", stream=shown.stream_id, version=shown.version, part=part),

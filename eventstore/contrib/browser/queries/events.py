@@ -103,6 +103,14 @@ def related_events(store: EventStore, event: RecordedEvent) -> RelatedEvents:
     return RelatedEvents(causes, effects, correlated, missing, has_detached=has_detached)
 
 
+def events_with_id(store: EventStore, event_id: UUID) -> EventLines | None:
+    """Return the events with an id; None if no index leads to them. An append at any version can store one again."""
+    with store.core.execution.statement() as run:
+        if Lookup.EVENT_ID not in lookups(store, run):
+            return None
+        return _Reader(store, run).lines(some_by_event_id, store.core.dialect.from_uuid(event_id))
+
+
 def _text_of(event: RecordedEvent, key: str) -> str | None:
     """Return an id in the metadata as the database has it as text; None if it is missing, or is no string."""
     value = event.metadata.get(key)
@@ -114,7 +122,7 @@ class _Reader:
         self._dialect = store.core.dialect
         self._run = run
 
-    def lines(self, statement: Statement, value: str) -> EventLines:
+    def lines(self, statement: Statement, value: object) -> EventLines:
         rows = self._run(statement, value=value)
         found = sorted((self._line(row) for row in rows[:PAGE]), key=lambda line: line.position)
         return EventLines(tuple(found), is_complete=len(rows) <= PAGE)

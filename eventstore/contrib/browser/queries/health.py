@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from eventstore.backends import maintenance_backend
+from eventstore.backends import maintenance_backend_of
 from eventstore.backends.maintenance import OpenAppend
 from eventstore.errors import EventStoreError
 from eventstore.health import Health
@@ -41,7 +41,7 @@ def readers_held_up(store: EventStore) -> ReadersHeldUp:
     except EventStoreError as problem:
         error = str(problem)
     with store.core.execution.statement() as run:
-        open_appends = maintenance_backend(store.engine).open_appends(run)
+        open_appends = maintenance_backend_of(store.address.system).open_appends(run)
         ((newest,),) = run(newest_position)
     return ReadersHeldUp(int(newest), settled, tuple(open_appends), error)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
-from eventstore.backends import maintenance_backend
+from eventstore.backends import maintenance_backend_of
 from eventstore.backends.maintenance import Lookup
 from eventstore.backends.protocol import Run
 from eventstore.common.validation import MAX_VERSION
@@ -55,4 +55,4 @@ def end_of_prefix(prefix: str) -> str:
 
 def lookups(store: EventStore, run: Run) -> frozenset[Lookup]:
     """Return what indexes of es_events lead to, for the role of the store."""
-    return maintenance_backend(store.engine).lookups(run)
+    return maintenance_backend_of(store.address.system).lookups(run)
