@@ -12,6 +12,7 @@ from sqlalchemy import Engine, create_engine, event, text
 
 from eventstore import EventStore, migrations
 from eventstore.contrib.browser import queries
+from eventstore.contrib.browser.queries import streams as stream_queries
 from tests.fix_postgresql import Databases
 from tests.test_global_order_plans import buffers, nodes
 from tests.test_query_plans import recommended
@@ -164,7 +165,8 @@ def explained(connection: psycopg.Connection[Any], sql: str, values: dict[str, A
     return plan
 
 
-def check(engine: Engine) -> None:
+def check(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_queries, "FEW_STREAMS", 1_000)
     costs = {}
     for name, query in QUERIES.items():
         statements = sent_by(engine, query)
@@ -188,22 +190,24 @@ def check(engine: Engine) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_each_query_reads_a_bounded_number_of_pages_by_an_index(some: Engine) -> None:
-    check(some)
+def test_each_query_reads_a_bounded_number_of_pages_by_an_index(some: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    check(some, monkeypatch)
 
 
-def test_it_does_so_if_the_planner_takes_every_tag_category_and_id_for_a_frequent_one(some: Engine) -> None:
+def test_it_does_so_if_the_planner_takes_every_tag_category_and_id_for_a_frequent_one(
+    some: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     columns = {"es_event_tags": ["tag"], "es_events": ["category", "event_id"]}
     with some.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for table, names in columns.items():
             for name in names:
                 connection.execute(text(f"ALTER TABLE {table} ALTER {name} SET (n_distinct = 1)"))
             connection.execute(text(f"ANALYZE {table}"))
-    check(some)
+    check(some, monkeypatch)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-def test_they_do_at_ten_million_events(postgres_databases: Databases) -> None:
+def test_they_do_at_ten_million_events(postgres_databases: Databases, monkeypatch: pytest.MonkeyPatch) -> None:
     for engine in filled(postgres_databases, MANY):
-        check(engine)
+        check(engine, monkeypatch)
