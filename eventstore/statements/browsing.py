@@ -73,7 +73,7 @@ def streams_from(tables: Tables) -> ClauseElement:
 
 def count_some_streams(tables: Tables) -> ClauseElement:
     """Return how many streams there are, counted up to one more than `at_most`."""
-    some = select(_ONE.label("one")).select_from(tables.streams).limit(_big("at_most") + _ONE).subquery("some")
+    some = select(_ONE.label("one")).select_from(tables.streams).limit(_big("at_most") + _ONE).subquery("counted")
     return select(func.count().label("streams")).select_from(some)
 
 
@@ -87,11 +87,22 @@ def heads_of_recent_events(*, of_category: bool) -> Statement:
 
     def heads_of_newest_events(tables: Tables) -> ClauseElement:
         events = tables.events.c
-        restriction = events.category == _text("category") if of_category else events.position >= _big("from_position")
+        before = _big("before_position")
+        where: tuple[ColumnElement[bool], ...]
+        order: tuple[ColumnElement[Any], ...]
+        if of_category:
+            # compared as a pair, which only the index of categories has in order: a planner that takes the category for
+            # a frequent one would search the log backwards for it
+            category = _text("category")
+            where = (tuple_(events.category, events.position) < tuple_(category, before), events.category >= category)
+            order = (events.category.desc(), events.position.desc())
+        else:
+            where = (events.position < before, events.position >= _big("from_position"))
+            order = (events.position.desc(),)
         recent = (
             select(events.position, events.stream_id, events.version, events.event_type, events.recorded_at)
-            .where(events.position < _big("before_position"), restriction)
-            .order_by(events.position.desc())
+            .where(*where)
+            .order_by(*order)
             .limit(_WINDOW)
             .cte("recent")
         )
@@ -255,7 +266,7 @@ def tags_from(tables: Tables) -> ClauseElement:
             found.c.tag.is_not(None), found.c.number < _PAGE
         )
     )
-    some = select(_ONE.label("one")).where(tag.tag == found.c.tag).limit(_COUNTED).correlate(found).subquery("some")
+    some = _some_of_tag(tag, found.c.tag).correlate(found).subquery("counted")
     newest = select(tag.position).where(tag.tag == found.c.tag).order_by(tag.position.desc()).limit(_ONE)
     return (
         select(
@@ -270,9 +281,13 @@ def tags_from(tables: Tables) -> ClauseElement:
 
 def count_tag(tables: Tables) -> ClauseElement:
     """Return how many events have a tag, counted up to one more than `COUNTED`."""
-    tag = tables.tags.c.tag
-    some = select(_ONE.label("one")).where(tag == _text("tag")).limit(_COUNTED).subquery("some")
+    some = _some_of_tag(tables.tags.c, _text("tag")).subquery("counted")
     return select(func.count().label("events")).select_from(some)
+
+
+def _some_of_tag(tags: Any, tag: ColumnElement[Any]) -> Select[Any]:
+    """Return rows of a tag, as far as they are counted; in order, or a frequent tag would be searched in the table."""
+    return select(_ONE.label("one")).where(tags.tag == tag).order_by(tags.position).limit(_COUNTED)
 
 
 @cache
@@ -280,7 +295,7 @@ def events_of_tags(others: int) -> Statement:
     """Return the statement for a page of the events of `tag` before a position that have other tags as well.
 
     The columns: position, event_type, stream_id, version, recorded_at, the last three NULL if the event was detached;
-    newest first. With other tags, `other_0` and so on, it looks at `WINDOW` events of `tag`.
+    newest first. With other tags, `tags_0` and so on, it looks at `WINDOW` events of `tag`.
     """
 
     def events_of_all_tags(tables: Tables) -> ClauseElement:
@@ -309,8 +324,8 @@ def events_of_tags(others: int) -> Statement:
 
 def _has_tag(tables: Tables, number: int, position: ColumnElement[Any]) -> ColumnElement[bool]:
     """Return whether an event has another tag, by a lookup for each event instead of a join."""
-    other = tables.tags.alias(f"other_tag_{number}").c
-    found = select(_ONE.label("one")).where(other.tag == _text(f"other_{number}"), other.position == position)
+    other = tables.tags.alias(f"tags_{number}").c
+    found = select(_ONE.label("one")).where(other.tag == _text(f"tags_{number}"), other.position == position)
     return found.scalar_subquery() == _ONE
 
 

@@ -503,8 +503,9 @@ def count_dead_letters(tables: Tables) -> ClauseElement:
 def count_some_dead_letters(tables: Tables) -> ClauseElement:
     """Return how many pending dead letters a projection has, counted up to `at_most`."""
     letters = tables.dead_letters.c
-    some = select(letters.position).where(is_pending(tables)).limit(bindparam("at_most", type_=BigInteger))
-    return select(func.count().label("pending")).select_from(some.subquery("some"))
+    in_order = select(letters.position).where(is_pending(tables)).order_by(letters.stream_id, letters.position)
+    some = in_order.limit(bindparam("at_most", type_=BigInteger)).subquery("counted")
+    return select(func.count().label("pending")).select_from(some)
 
 
 def count_pending_after(tables: Tables) -> ClauseElement:

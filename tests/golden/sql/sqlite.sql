@@ -97,11 +97,17 @@ FROM es_event_tags AS tag
 WHERE tag.tag = '';
 
 -- browsing.count_some_streams
-SELECT count(*) AS streams FROM (SELECT 1 AS one FROM es_streams LIMIT :at_most + 1) AS some;
+SELECT count(*) AS streams FROM (SELECT 1 AS one FROM es_streams LIMIT :at_most + 1) AS counted;
 
 -- browsing.count_tag
 SELECT count(*) AS events
-FROM (SELECT 1 AS one FROM es_event_tags WHERE es_event_tags.tag = :tag LIMIT 1001) AS some;
+FROM (
+    SELECT 1 AS one
+    FROM es_event_tags
+    WHERE es_event_tags.tag = :tag
+    ORDER BY es_event_tags.position
+    LIMIT 1001
+) AS counted;
 
 -- browsing.dead_letters_before
 SELECT
@@ -168,13 +174,13 @@ FROM (
 ) AS window_of_tag
 WHERE (
     SELECT 1 AS one
-    FROM es_event_tags AS other_tag_0
-    WHERE other_tag_0.tag = :other_0 AND other_tag_0.position = window_of_tag.position
+    FROM es_event_tags AS tags_0
+    WHERE tags_0.tag = :tags_0 AND tags_0.position = window_of_tag.position
 ) = 1
     AND (
         SELECT 1 AS one
-        FROM es_event_tags AS other_tag_1
-        WHERE other_tag_1.tag = :other_1 AND other_tag_1.position = window_of_tag.position
+        FROM es_event_tags AS tags_1
+        WHERE tags_1.tag = :tags_1 AND tags_1.position = window_of_tag.position
     ) = 1
 ORDER BY window_of_tag.position DESC
 LIMIT 201;
@@ -229,8 +235,9 @@ WITH recent AS (
         es_events.event_type AS event_type,
         es_events.recorded_at AS recorded_at
     FROM es_events
-    WHERE es_events.position < :before_position AND es_events.category = :category
-    ORDER BY es_events.position DESC
+    WHERE (es_events.category, es_events.position) < (:category, :before_position)
+        AND es_events.category >= :category
+    ORDER BY es_events.category DESC, es_events.position DESC
     LIMIT 1000
 )
 SELECT
@@ -442,7 +449,13 @@ SELECT
     found.tag,
     (
         SELECT count(*) AS number
-        FROM (SELECT 1 AS one FROM es_event_tags AS tag WHERE tag.tag = found.tag LIMIT 1001) AS some
+        FROM (
+            SELECT 1 AS one
+            FROM es_event_tags AS tag
+            WHERE tag.tag = found.tag
+            ORDER BY tag.position
+            LIMIT 1001
+        ) AS counted
     ) AS events,
     (
         SELECT tag.position
@@ -1100,8 +1113,9 @@ FROM (
     SELECT es_dead_letters.position AS position
     FROM es_dead_letters
     WHERE es_dead_letters.projection = :projection AND es_dead_letters.status = 'pending'
+    ORDER BY es_dead_letters.stream_id, es_dead_letters.position
     LIMIT :at_most
-) AS some;
+) AS counted;
 
 -- projections.create_checkpoint
 INSERT INTO es_checkpoints (position, name) VALUES (:position, :name) ON CONFLICT (name) DO NOTHING;

@@ -45,7 +45,8 @@ def dead_letters(visit: Visit) -> Response:
         shows_all=shows_all,
         first_url=visit.url("/dead-letters", **here) if visit.text("stream") or position else None,
         next_url=next_url,
-        **_done(visit),
+        done=visit.choice("done", _DONE),
+        number=visit.number("number") or 0,
     )
 
 
@@ -53,7 +54,7 @@ def dead_letter(visit: Visit) -> Response:
     """Show a dead letter with its error and, to those who may, the forms to retry and to discard it."""
     letter = _needed_letter(visit)
     is_pending = letter.status is DeadLetterStatus.PENDING
-    waiting = ()
+    waiting: tuple[DeadLetter, ...] = ()
     if is_pending:
         page = queries.pending_dead_letters(visit.store, letter.projection, start=(letter.stream_id, 0))
         waiting = tuple(each for each in page.items if each.stream_id == letter.stream_id)
@@ -64,7 +65,8 @@ def dead_letter(visit: Visit) -> Response:
         waiting=waiting,
         has_handlers=_definition(visit, letter.projection) is not None,
         longest_note=_LONGEST_NOTE,
-        **_done(visit),
+        done=visit.choice("done", _DONE),
+        number=visit.number("number") or 0,
     )
 
 
@@ -114,10 +116,6 @@ def _definition(visit: Visit, name: str) -> Projection | None:
 def _back(visit: Visit, letter: DeadLetter, done: str, *, position: int | None = None, **values: int) -> Response:
     at = letter.position if position is None else position
     return visit.redirect(visit.url("/dead-letter", projection=letter.projection, position=at, done=done, **values))
-
-
-def _done(visit: Visit) -> dict[str, object]:
-    return {"done": visit.choice("done", _DONE), "number": visit.number("number") or 0}
 
 
 PAGES: Final = (

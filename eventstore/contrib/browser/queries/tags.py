@@ -134,7 +134,7 @@ def tagged_events(store: EventStore, tags: Iterable[str], *, start: int | None =
     with store.core.execution.statement() as run:
         store.core.tags_gate(run)
         tag = checked[0] if len(checked) == 1 else min(checked, key=lambda each: int(run(count_tag, tag=each)[0][0]))
-        others = {f"other_{number}": each for number, each in enumerate(each for each in checked if each != tag)}
+        others = {f"tags_{number}": each for number, each in enumerate(each for each in checked if each != tag)}
         rows = run(events_of_tags(len(others)), tag=tag, before_position=before, **others)
         end = run(end_of_window, tag=tag, before_position=before) if others else ()
     to_time = store.core.dialect.to_time
