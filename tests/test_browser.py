@@ -383,7 +383,7 @@ def test_deleted_and_archived_streams_say_so(store: EventStore) -> None:
 
 @pytest.mark.postgresql
 def test_detached_history_is_said_and_is_no_failure(postgres_engine: Engine) -> None:
-    partition(postgres_engine, size=4, count=2)
+    partition(postgres_engine, size=4, count=4)
     store = EventStore(postgres_engine)
     for _ in range(10):
         store.append("order-1", NewEvent("happened"), expected_version=ANY)

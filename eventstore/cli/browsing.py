@@ -9,7 +9,7 @@ import click
 from eventstore.cli.database import store_options
 from eventstore.cli.imports import imported
 from eventstore.cli.output import print_json
-from eventstore.cli.projections import PROJECTION, event_types_option, typed
+from eventstore.cli.projections import EVENT_TYPES, PROJECTION, typed
 from eventstore.event_types import EventTypes
 from eventstore.repository import Repository
 from eventstore.store import EventStore
@@ -34,7 +34,10 @@ def _each(callback: Callable[..., Any]) -> Callable[..., Any]:
     "--projection", "projections", multiple=True, callback=_each(PROJECTION), metavar="MODULE:ATTRIBUTE",
     help="A projection whose dead letters can be retried; may be repeated.",
 )  # fmt: skip
-@event_types_option
+@click.option(
+    "--event-types", callback=EVENT_TYPES, metavar="MODULE:ATTRIBUTE",
+    help="The registry, to see events as the application reads them.",
+)  # fmt: skip
 @click.option("--redact", callback=_REDACT, metavar="MODULE:FUNCTION", help="What is shown of a value: see the guide.")
 @click.option("--allow-changes", is_flag=True, help="Dead letters can be retried and discarded.")
 @store_options

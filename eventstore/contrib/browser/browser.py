@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import Forbidden, HTTPException, MethodNotAllowed, NotFound
@@ -136,7 +136,9 @@ class Browser:
         if request.path in STATIC:
             return _static(request)
         if not request.environ.get("PATH_INFO"):
-            return _redirect(f"{request.root_path}/")  # so that the addresses of all pages have the same beginning
+            return _redirect(
+                f"{quote(request.root_path)}/"
+            )  # so that the addresses of all pages have the same beginning
         return self._answer(request, sender)
 
     def _refusal(self, request: Request) -> Response:
@@ -204,7 +206,9 @@ def _checked(name: str, given: Iterable[Any], class_: type) -> tuple[Any, ...]:
 
 
 def _next(request: Request) -> str:
-    return urlencode({"next": request.full_path if request.query_string else request.root_path + request.path})
+    path = quote(request.root_path + request.path)
+    query = request.query_string.decode("latin-1")
+    return urlencode({"next": f"{path}?{query}" if query else path})
 
 
 def _redirect(url: str) -> Response:

@@ -12,7 +12,11 @@ from eventstore.contrib.browser.visit import MOST_ROWS, Visit
 def health(visit: Visit) -> Response:
     """Show the health of the store, and how far readers can read."""
     found = queries.health(visit.store)
-    readers = queries.readers_held_up(visit.store) if found.connection.is_up and found.schema.fits else None
+    readers = (
+        queries.readers_held_up(visit.store)
+        if found is None or (found.connection.is_up and found.schema.fits)
+        else None
+    )
     return visit.render(
         "health.html",
         health=found,

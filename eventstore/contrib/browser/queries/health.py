@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from eventstore.backends import maintenance_backend_of
 from eventstore.backends.maintenance import OpenAppend
-from eventstore.errors import EventStoreError
+from eventstore.errors import EventStoreError, InvalidInput
 from eventstore.health import Health
 from eventstore.statements.global_order import newest_position
 from eventstore.store import EventStore
@@ -28,8 +28,15 @@ class ReadersHeldUp:
     error: str | None
 
 
-def health(store: EventStore) -> Health:
-    """Return the health of the store, without its projections: see `projections`. It takes two seconds at most."""
+def health(store: EventStore) -> Health | None:
+    """Return the health of the store, without its projections: see `projections`. It takes two seconds at most.
+
+    None if the store has no engine, such as one on Django's connection: the check needs a connection of its own.
+    """
+    try:
+        store.engine  # noqa: B018  # a store without one refuses
+    except InvalidInput:
+        return None
     return store.health(projections=(), timeout_seconds=2.0)
 
 
