@@ -4,26 +4,31 @@ import html
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 from urllib.parse import parse_qs, urlencode, urlsplit
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, text
 from werkzeug.test import Client, TestResponse
 
-from eventstore import ANY, EventStore, NewEvent, Projection, RecordedEvent, Worker
+from eventstore import ANY, EventStore, NewEvent, Projection, RecordedEvent, Worker, migrations
 from eventstore.backends.maintenance import Lookup
 from eventstore.contrib.browser import Browser, queries, redact_keys
 from eventstore.contrib.browser.pages import PAGES
 from eventstore.contrib.browser.queries import streams as stream_queries
 from eventstore.contrib.browser.queries.pages import end_of_prefix
 from eventstore.correlation import caused_by
+from eventstore.detaching import detach_part
 from eventstore.errors import InvalidInput
 from eventstore.projections import OnFailure, ProjectionAdmin
 from eventstore.projections.dead_letters import DeadLetterStatus
+from tests.partitioned import partition
 
 EVIL = "<script>alert('&1')</script>"
 EVIL_STREAM = f"order-{EVIL}"
+GUIDE: Final = Path(__file__).parent.parent / "docs" / "how-to" / "multi-tenancy.md"
 
 
 @pytest.fixture(params=["sqlite_engine", pytest.param("shared_postgres_engine", marks=pytest.mark.postgresql)])
@@ -507,3 +512,77 @@ def test_a_database_that_does_not_answer_is_shown(sqlite_engine: Engine) -> None
     assert response.status_code == 200
     assert "problems" in response.text
     engine.dispose()
+
+
+# --- other layouts of the tables
+
+
+@pytest.mark.postgresql
+def test_what_was_detached_is_said(postgres_engine: Engine) -> None:
+    partition(postgres_engine, size=4, count=4)
+    store = EventStore(postgres_engine)
+    store.append("old-1", [NewEvent("x", tags=["t"]) for _ in range(4)], expected_version=0)
+    store.append("new-1", [NewEvent("x", tags=["t"]) for _ in range(5)], expected_version=0)
+    detach_part(store, "es_events_1", folder=None, streams_may_lose_history=True)
+    found = queries.recent_streams(store)
+    assert (ids(found.streams), found.has_detached) == (["new-1"], True)
+    tagged = queries.tagged_events(store, ["t"])
+    assert [each.stream_id for each in tagged.events] == ["new-1"] * 5 + [None] * 4
+    client = client_of(store)
+    assert "detached" in text_of(page(client, "/boundary", tag="t"))
+    (event, *_) = store.read_stream("new-1")
+    assert queries.related_events(store, event).has_detached
+    for path in ("/tags", "/projections", "/snapshots", "/health"):
+        page(client, path)
+    assert ids(queries.largest_streams(store).streams) == ["new-1", "old-1"]
+
+
+@pytest.mark.postgresql
+def test_a_store_in_a_schema_is_looked_at_there(empty_postgres_url: str) -> None:
+    engine = create_engine(empty_postgres_url)
+    try:
+        migrations.upgrade(engine, schema='a "tenant"')
+        store = EventStore(engine, schema='a "tenant"')
+        handlers = filled(store)
+        client = client_of(store, projections=[handlers.projection])
+        for path in paths(handlers.projection.name):
+            page(client, path)
+        assert ids(queries.recent_streams(store, category="order").streams) == ["order-2", EVIL_STREAM]
+    finally:
+        engine.dispose()
+
+
+@pytest.mark.postgresql
+def test_a_policy_hides_other_tenants_and_the_indexes_of_metadata(postgres_engine: Engine) -> None:
+    store = EventStore(postgres_engine)
+    for tenant in ("acme", "globex"):
+        events = [NewEvent("x", tags=[tenant]), NewEvent("y")]
+        store.append(f"{tenant}:order-1", events, expected_version=0)
+        store.snapshots.save(f"{tenant}:order-1", version=1, state=1)
+    with postgres_engine.begin() as connection:
+        for sql in CORRELATED["postgresql"]:
+            connection.exec_driver_sql(sql)
+        role = f"tenant_{uuid4().hex}"
+        (policies,) = re.findall(r"```sql\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+        connection.exec_driver_sql(f"CREATE ROLE {role}")
+        connection.exec_driver_sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
+        connection.exec_driver_sql(policies, execution_options={"no_parameters": True})
+    engine = create_engine(postgres_engine.url, connect_args={"options": f"-c role={role} -c app.tenant=acme"})
+    try:
+        limited = EventStore(engine)
+        assert ids(queries.streams_by_id(limited).items) == ["acme:order-1"]
+        assert ids(queries.recent_streams(limited).streams) == ["acme:order-1"]
+        assert ids(queries.recent_streams(limited, category="globex:order").streams) == []
+        assert ids(queries.largest_streams(limited).streams) == ["acme:order-1"]
+        assert ids(queries.snapshots_by_id(limited).items) == ["acme:order-1"]
+        assert [each.tag for each in queries.tags_by_name(limited).items] == ["acme"]
+        assert queries.frequent_tags(limited) == (("acme", 1),)
+        assert queries.tagged_events(limited, ["globex"]).events == ()
+        (event, *_) = limited.read_stream("acme:order-1")
+        assert queries.related_events(limited, event).missing == (Lookup.CAUSATION_ID, Lookup.CORRELATION_ID)
+        assert queries.readers_held_up(limited).settled == 4 - 2
+    finally:
+        engine.dispose()
+        with postgres_engine.begin() as connection:
+            connection.exec_driver_sql(f"DROP OWNED BY {role}")
+            connection.exec_driver_sql(f"DROP ROLE {role}")
