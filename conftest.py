@@ -4,6 +4,7 @@ import gc
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Final
@@ -19,8 +20,9 @@ if "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK) and shutil.disk_usa
     # Databases of tests are thrown away. In memory they are made, and synced, with a quarter of the system's time.
     os.environ["TMPDIR"] = str(MEMORY)
 
-# Some machines ask for no bytecode. Then each of the hundreds of processes that tests start would compile the package.
+# Some machines ask for no bytecode. Then each process compiles the tests, and the hundreds that they start the package.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A shell's background job ignores Ctrl-C, and what it starts would, too; some tests press it.
 signal.signal(signal.SIGINT, signal.default_int_handler)

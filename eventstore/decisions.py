@@ -15,7 +15,7 @@ from eventstore.repository.inputs import events_of_command, first_state
 from eventstore.repository.joining import store_in
 from eventstore.repository.retrying import ATTEMPTS, BACKOFF_SECONDS, retry
 from eventstore.repository.states import State
-from eventstore.store import EventStore
+from eventstore.store import EventStore, check_store
 from eventstore.streams import ANY, ExpectedVersion
 from eventstore.tokens import PositionToken
 
@@ -100,9 +100,7 @@ class Decision(Generic[State, *Arguments]):
         backoff_seconds: float = BACKOFF_SECONDS,
         lock_all_appends: bool = False,
     ) -> None:
-        if not isinstance(store, EventStore):
-            msg = f"store must be an EventStore, not {type(store).__name__}"
-            raise InvalidInput(msg)
+        check_store(store, may_be_joined=True)
         functions = {"queries": queries, "initial": initial, "evolve": evolve, "decide": decide}
         for name, function in (functions if stream is None else {**functions, "stream": stream}).items():
             check_function(name, function)

@@ -1291,7 +1291,11 @@ class HistoryDetached(EventStoreError):
         self.sha256 = sha256
         self.stream_id = stream_id
         what = "events that this read needs" if stream_id is None else f"earlier events of stream {stream_id!r}"
-        where = "it was not exported" if location is None else f"it was exported to {location!r}"
+        where = (
+            "it was not exported. Attach its table"
+            if location is None
+            else f"it was exported to {location!r}. Read them there (eventstore.detaching.read_part), attach its table"
+        )
         go_on = (
             f"read the log after position {last_position}"
             if stream_id is None
@@ -1299,7 +1303,7 @@ class HistoryDetached(EventStoreError):
         )
         super().__init__(
             f"{what} were detached with the part {part} of the log, positions {first_position} to {last_position}; "
-            f"{where}. Read them there (eventstore.detaching.read_part), attach its table, or {go_on}"
+            f"{where}, or {go_on}"
         )
 
 

@@ -2,9 +2,44 @@
 
 import re
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 _NUMBERED: Final = re.compile(r"es_events_(\d+)")
+
+
+class PartState(Enum):
+    """What has become of a part of the log."""
+
+    ATTACHED = "attached"
+    """It is a partition of es_events."""
+
+    LISTED = "listed"
+    """It is a partition, and already in the list of detached parts: a run was interrupted before its DETACH."""
+
+    DETACHING = "detaching"
+    """Its DETACH was interrupted. Statements that began since do not read it."""
+
+    DETACHED = "detached"
+    """It is no partition any more, but its table exists."""
+
+    DROPPED = "dropped"
+    """Its table is gone, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detached:
+    """A row of es_detached_parts.
+
+    Attributes:
+        events: How many events the part had.
+        location: Where it was exported to, for people; None if nowhere.
+        sha256: The SHA-256 of the manifest of the export; None if there is none.
+    """
+
+    events: int
+    location: str | None
+    sha256: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +50,11 @@ class Part:
         name: The name of the table, without its schema.
         first_position: The lowest position that it can have.
         last_position: The highest position that it can have.
-        events: How many events it has, as the server estimates; None if it has not counted them yet.
-        size_bytes: The size of the table and its indexes.
+        events: How many events it has, as the server estimates; None if it has not counted them yet. If it was
+            detached, how many it had.
+        size_bytes: The size of the table and its indexes; 0 if it was dropped.
+        state: What has become of it.
+        detached: Its row in the list of detached parts; None if it is not listed.
     """
 
     name: str
@@ -24,6 +62,8 @@ class Part:
     last_position: int
     events: int | None
     size_bytes: int
+    state: PartState = PartState.ATTACHED
+    detached: Detached | None = None
 
     @property
     def number(self) -> int:

@@ -1180,3 +1180,28 @@ def _bind_of(session: Session | scoped_session[Any]) -> Engine:
     except UnboundExecutionError:
         msg = "the session is not bound to an engine as a whole; bind it, or join a connection to the store's database"
         raise DatabaseMismatch(msg) from None
+
+
+def check_store(
+    store: object,
+    *,
+    may_be_joined: bool = False,
+    in_asyncio: str = "give it a synchronous one of its own, and run it in a process or a thread",
+) -> None:
+    """Check that what was given as a store is one.
+
+    Args:
+        store: What was given.
+        may_be_joined: Whether it may be joined to a transaction, or belong to one.
+        in_asyncio: What to do with an `AsyncEventStore`.
+
+    Raises:
+        InvalidInput: It is not a store, or it is joined to a transaction.
+    """
+    if not isinstance(store, EventStore):
+        hint = f"; {in_asyncio}" if hasattr(store, "sync_store") else ""
+        msg = f"store must be an EventStore, not {type(store).__name__}{hint}"
+        raise InvalidInput(msg)
+    if not may_be_joined and store.core.execution.is_joined:
+        msg = "store must be an EventStore that is not joined to a transaction; pass the application's own"
+        raise InvalidInput(msg)

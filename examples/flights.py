@@ -38,6 +38,7 @@ from flights_data import (
 )
 
 from eventstore import Append, EventStore, RecordedEvent, migrations
+from eventstore.codecs import JSONCodec
 
 try:
     from rich import box, progress
@@ -268,7 +269,8 @@ def main() -> int:
     console, until = Console(), end_of_day(options.days)
     url = os.environ.get("DATABASE_URL", "sqlite:///flights.db")
     try:
-        with EventStore.from_url(url, event_types=event_types) as store:
+        # JSON, so that SQL can read the events: see flights_report.py.
+        with EventStore.from_url(url, event_types=event_types, codec=JSONCodec()) as store:
             console.print(f"Flights of 2013, in {store.engine.url.render_as_string()}", markup=False, highlight=False)
             migrations.upgrade(store.engine)
             with console.status("Reading the file …"):

@@ -12,6 +12,7 @@ import pytest
 _EXAMPLES = Path(__file__).parents[1] / "examples"
 IMPORT = str(_EXAMPLES / "flights.py")
 PROJECTION = str(_EXAMPLES / "flights_projection.py")
+REPORT = str(_EXAMPLES / "flights_report.py")
 
 posix = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 

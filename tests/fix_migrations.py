@@ -1,6 +1,7 @@
 """New, empty databases to migrate, what their catalogs say, and the command `alembic` in the checkout."""
 
 import contextlib
+import functools
 import gc
 import io
 import os
@@ -9,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import traceback
 import warnings
 from collections.abc import Callable
@@ -19,11 +21,13 @@ from typing import Any
 
 import alembic.config
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, create_engine, text
 
+from eventstore import migrations
 from eventstore.backends import engine_for
 from eventstore.migrations.environment import VERSION_TABLE
 from eventstore.tables import SCHEMA_VERSION
+from tests.fix_postgresql import Databases
 
 ROOT = Path(__file__).parent.parent
 NAMES = [f"es_{number:04}" for number in range(1, SCHEMA_VERSION + 1)]
@@ -116,6 +120,40 @@ def unused_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port: int = listening.getsockname()[1]
     return port
+
+
+BringTo = Callable[..., None]
+"""Gives a new, empty database the tables of a revision, of the newest if none is given."""
+
+
+@functools.cache
+def _sqlite_at(revision: str) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "template.db"
+        engine = create_engine(f"sqlite:///{path}")
+        migrations.upgrade(engine, revision)
+        engine.dispose()
+        return path.read_bytes()
+
+
+@pytest.fixture
+def bring_to(request: pytest.FixtureRequest) -> BringTo:
+    """Return a function that gives a new, empty database the tables of a revision, for tests of what comes after that.
+
+    They are copied from a database that was migrated once: the revisions take most of a second on PostgreSQL. Nothing
+    of the database is kept, neither what is in it nor its settings.
+    """
+
+    def bring(engine: Engine, revision: str = NAMES[-1]) -> None:
+        engine.dispose()
+        if engine.dialect.name == "sqlite":
+            assert engine.url.database
+            Path(engine.url.database).write_bytes(_sqlite_at(revision))
+        else:
+            databases: Databases = request.getfixturevalue("postgres_databases")
+            databases.replace(engine.url, revision, lambda template: migrations.upgrade(template, revision))
+
+    return bring
 
 
 def url_of(engine: Engine) -> str:

@@ -13,7 +13,7 @@ import itertools
 import os
 import uuid
 import warnings
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -280,6 +280,8 @@ class Databases:
         self._prefix = f"eventstore_test_{uuid.uuid4().hex[:12]}"
         self._numbers = itertools.count(1)
         self._strategy = self._quickest_strategy()
+        self._templates: dict[str, sqlalchemy.URL] = {}
+        self._of_templates = ExitStack()
 
     def _quickest_strategy(self) -> str:
         """Copying files is much quicker than writing all to the log, but ends in a checkpoint: not where that syncs."""
@@ -291,15 +293,33 @@ class Databases:
     @contextmanager
     def fresh(self, template: str) -> Iterator[sqlalchemy.URL]:
         name = f"{self._prefix}_{next(self._numbers)}"
-        self._execute(f"CREATE DATABASE {self._quote(name)} TEMPLATE {self._quote(template)} {self._strategy}")
+        self._create(name, template)
         try:
             yield self._server.set(database=name)
         finally:
-            self._execute(f"DROP DATABASE {self._quote(name)} WITH (FORCE)")
+            self._drop(name)
+
+    def replace(self, url: sqlalchemy.URL, name: str, setup: Callable[[sqlalchemy.Engine], None]) -> None:
+        """Put a copy of a database that was set up once in the place of another one; the name says how."""
+        if name not in self._templates:
+            self._templates[name] = self._of_templates.enter_context(self.fresh("template0"))
+            setup(sqlalchemy.create_engine(self._templates[name], poolclass=NullPool))
+        template = self._templates[name].database
+        assert template is not None
+        assert url.database is not None
+        self._drop(url.database)
+        self._create(url.database, template)
 
     def close(self) -> None:
         """Close the connections to the server, which are kept: a new one costs as much as dropping a database."""
+        self._of_templates.close()
         self._engine.dispose()
+
+    def _create(self, name: str, template: str) -> None:
+        self._execute(f"CREATE DATABASE {self._quote(name)} TEMPLATE {self._quote(template)} {self._strategy}")
+
+    def _drop(self, name: str) -> None:
+        self._execute(f"DROP DATABASE {self._quote(name)} WITH (FORCE)")
 
     def _execute(self, statement: str) -> None:
         with self._engine.connect() as connection:

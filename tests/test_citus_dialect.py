@@ -15,14 +15,14 @@ from eventstore.errors import SeveralTenants
 from eventstore.testing.append_contract import AppendContract
 from eventstore.testing.boundary_contract import BoundaryContract
 from eventstore.testing.deletion_contract import DeletionContract
-from eventstore.testing.global_order_contract import GlobalOrderContract
 from eventstore.tokens import PositionToken
+from tests.test_contract import InPagesOfSeven
 
 EVENT = PositionToken(7, UUID(int=7), "order-1", 1)
 
 
 @pytest.mark.slow
-class TestPostgreSQLInTheWayOfCitus(AppendContract, GlobalOrderContract, DeletionContract, BoundaryContract):
+class TestPostgreSQLInTheWayOfCitus(AppendContract, InPagesOfSeven, DeletionContract, BoundaryContract):
     """Heads first, then rows of values; a statement each for the end of the log, the locks, and those of a worker."""
 
     locks_all_appends = False

@@ -29,6 +29,7 @@ from eventstore.events import STREAM_ARCHIVED_EVENT
 from eventstore.statements.projections import add_dead_letter, create_checkpoint
 from eventstore.testing._base import numbered, numbers
 from tests.fix_engines import changing_history, migrated_sqlite
+from tests.fix_migrations import BringTo
 from tests.waiting import start_waiting
 
 
@@ -49,8 +50,8 @@ def test_code_that_knows_nothing_of_it_appends_to_no_stream_that_has_ended(
         connection.execute(text("UPDATE es_streams SET version = version + 1 WHERE stream_id = 'order-1'"))
 
 
-def test_it_needs_the_newest_tables_and_appends_do_not(new_engine: Engine) -> None:
-    migrations.upgrade(new_engine, "es_0005")
+def test_it_needs_the_newest_tables_and_appends_do_not(bring_to: BringTo, new_engine: Engine) -> None:
+    bring_to(new_engine, "es_0005")
     store = EventStore(new_engine)
     store.append("order-1", numbered(1), expected_version=0)
     with pytest.raises(SchemaOutdated):
@@ -76,9 +77,11 @@ def test_what_the_database_refuses_is_never_asked_of_it(postgres_engine: Engine)
 
 
 @pytest.mark.slow
-def test_a_store_that_was_made_before_the_migration_is_refused_by_the_check(new_engine: Engine) -> None:
+def test_a_store_that_was_made_before_the_migration_is_refused_by_the_check(
+    bring_to: BringTo, new_engine: Engine
+) -> None:
     """It has looked at the tables when they could not say which streams have ended, and does not look again."""
-    migrations.upgrade(new_engine, "es_0005")
+    bring_to(new_engine, "es_0005")
     store = EventStore(new_engine)
     for stream_id in ("order-1", "order-2"):
         store.append(stream_id, numbered(1), expected_version=0)
@@ -98,9 +101,9 @@ def test_a_store_that_was_made_before_the_migration_is_refused_by_the_check(new_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tables", ["es_0007", "es_0008"])
-def test_the_check_of_old_and_of_new_tables_is_understood(new_engine: Engine, tables: str) -> None:
+def test_the_check_of_old_and_of_new_tables_is_understood(bring_to: BringTo, new_engine: Engine, tables: str) -> None:
     """It refuses appends to several streams; its name does not say for which of the two reasons."""
-    migrations.upgrade(new_engine, tables)
+    bring_to(new_engine, tables)
     store = EventStore(new_engine)
     for stream_id in ("order-1", "order-2", "order-3"):
         store.append(stream_id, numbered(1), expected_version=0)

@@ -19,7 +19,7 @@ from sqlalchemy import Engine, text
 from eventstore import EventStore, NewEvent, migrations
 from eventstore.cli import main
 from eventstore.tables import SCHEMA_VERSION
-from tests.fix_migrations import url_of
+from tests.fix_migrations import BringTo, url_of
 
 pytestmark = pytest.mark.slow
 
@@ -87,8 +87,10 @@ def test_check_tells_by_its_exit_code(runner: CliRunner, new_engine: Engine) -> 
         assert run(runner, new_engine, "check").exit_code == expected
 
 
-def test_check_finds_what_another_history_has_not_applied_yet(runner: CliRunner, new_engine: Engine) -> None:
-    migrations.upgrade(new_engine, "es_0003")
+def test_check_finds_what_another_history_has_not_applied_yet(
+    bring_to: BringTo, runner: CliRunner, new_engine: Engine
+) -> None:
+    bring_to(new_engine, "es_0003")
     with new_engine.begin() as connection:
         connection.execute(text("DROP TABLE es_alembic_version"))
     result = run(runner, new_engine, "check", "--newest")
@@ -96,8 +98,8 @@ def test_check_finds_what_another_history_has_not_applied_yet(runner: CliRunner,
     assert run(runner, new_engine, "migrate", "--dry-run").exit_code == 1
 
 
-def test_ctrl_c_ends_it_without_a_traceback(new_postgres_engine: Engine) -> None:
-    migrations.upgrade(new_postgres_engine, "es_0001")
+def test_ctrl_c_ends_it_without_a_traceback(bring_to: BringTo, new_postgres_engine: Engine) -> None:
+    bring_to(new_postgres_engine, "es_0001")
     command = [sys.executable, "-m", "eventstore", "migrate", "--url", url_of(new_postgres_engine)]
     with new_postgres_engine.connect() as older:
         EventStore(new_postgres_engine).join(older).append("order-1", [NewEvent("placed")], expected_version=0)
@@ -149,8 +151,10 @@ def test_a_schema_of_its_own(runner: CliRunner, new_postgres_engine: Engine) -> 
     assert run(runner, new_postgres_engine, "check").exit_code == 3
 
 
-def test_who_waits_in_vain_ends_with_7_and_says_for_whom(runner: CliRunner, new_postgres_engine: Engine) -> None:
-    migrations.upgrade(new_postgres_engine, "es_0002")
+def test_who_waits_in_vain_ends_with_7_and_says_for_whom(
+    bring_to: BringTo, runner: CliRunner, new_postgres_engine: Engine
+) -> None:
+    bring_to(new_postgres_engine, "es_0002")
     with new_postgres_engine.connect() as reader:
         pid = reader.execute(
             text("SELECT pg_backend_pid() FROM es_streams RIGHT JOIN (SELECT 1) AS one ON true")
@@ -173,9 +177,9 @@ def test_sql_and_versions_path_need_no_database(runner: CliRunner) -> None:
     assert (refused.exit_code, "run it online" in refused.stderr) == (1, True)
 
 
-def test_a_person_sees_a_bar_while_an_index_is_built(new_postgres_engine: Engine) -> None:
+def test_a_person_sees_a_bar_while_an_index_is_built(bring_to: BringTo, new_postgres_engine: Engine) -> None:
     """The build waits for a transaction that is older than it."""
-    migrations.upgrade(new_postgres_engine, "es_0001")
+    bring_to(new_postgres_engine, "es_0001")
     command = [sys.executable, "-m", "eventstore", "migrate", "--url", url_of(new_postgres_engine)]
     leader, follower = pty.openpty()
     with new_postgres_engine.connect() as older, ThreadPoolExecutor(1) as threads:

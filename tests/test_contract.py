@@ -1,4 +1,9 @@
-"""The one contract on every backend; what depends on transactions, on engines of the application's too."""
+"""The one contract on every backend, and on engines of the application's.
+
+A SQLite file and PostgreSQL run all of it. Each other setup says what is different there, and the suite runs the parts
+of the contract that meet the difference: SQL that is built in another way, or a driver, a pool or a transaction that
+works in another way. The parts that would send the same statements through the same code are run with `-m long`.
+"""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -24,6 +29,7 @@ from eventstore.testing.read_contract import ReadContract
 from eventstore.testing.repository_contract import RepositoryContract
 from eventstore.testing.snapshot_contract import SnapshotContract
 from eventstore.testing.transaction_contract import TransactionContract
+from eventstore.testing.waiting_contract import WaitingContract
 from tests.fix_engines import empty, migrated_sqlite
 
 
@@ -31,14 +37,6 @@ class TestSQLiteFile(EventStoreContract):
     @pytest.fixture
     def engine(self, sqlite_engine: Engine) -> Engine:
         return sqlite_engine
-
-
-@pytest.mark.slow
-class TestSQLiteMemory(EventStoreContract):
-    @pytest.fixture
-    def engine(self) -> Iterator[Engine]:
-        with EventStore.in_memory() as store:
-            yield store.engine
 
 
 class InPagesOfSeven(GlobalOrderContract):
@@ -57,18 +55,28 @@ class InPagesOfSeven(GlobalOrderContract):
         super().test_backwards_the_same_events_come_the_newest_first(make_store, page_size)
 
 
+class InMemory:
+    """All threads share one connection, so no statement goes past the pool."""
+
+    @pytest.fixture
+    def engine(self) -> Iterator[Engine]:
+        with EventStore.in_memory() as store:
+            yield store.engine
+
+
 @pytest.mark.slow
-class TestSQLiteOfTheApplication(
-    AppendContract,
-    InPagesOfSeven,
-    SnapshotContract,
-    ListingContract,
-    TransactionContract,
-    ProjectionContract,
-    InlineContract,
-    RepositoryContract,
-    DeletionContract,
+class TestSQLiteMemory(
+    InMemory, AppendContract, ReadContract, InPagesOfSeven, TransactionContract, WaitingContract, ProjectionContract
 ):
+    """What reads, and what begins or waits for transactions."""
+
+
+@pytest.mark.long
+class TestSQLiteMemoryAll(InMemory, EventStoreContract):
+    """The whole contract."""
+
+
+class OfTheApplicationOnSQLite:
     """An engine with nothing set: rollback journal, foreign keys off, the driver's own BEGIN."""
 
     @pytest.fixture
@@ -76,6 +84,18 @@ class TestSQLiteOfTheApplication(
         engine = create_engine(f"sqlite:///{migrated_sqlite(tmp_path)}")
         yield engine
         engine.dispose()
+
+
+@pytest.mark.slow
+class TestSQLiteOfTheApplication(
+    OfTheApplicationOnSQLite, AppendContract, TransactionContract, ProjectionContract, DeletionContract
+):
+    """What writes in transactions."""
+
+
+@pytest.mark.long
+class TestSQLiteOfTheApplicationAll(OfTheApplicationOnSQLite, EventStoreContract):
+    """The whole contract."""
 
 
 class TestPostgreSQL(EventStoreContract):
@@ -95,21 +115,8 @@ def postgres_url_with_schema(shared_postgres_url: str) -> str:
     return shared_postgres_url
 
 
-@pytest.mark.slow
-class TestPostgreSQLInASchema(
-    AppendContract,
-    ReadContract,
-    InPagesOfSeven,
-    SnapshotContract,
-    ListingContract,
-    TransactionContract,
-    ProjectionContract,
-    InlineContract,
-    RepositoryContract,
-    DeletionContract,
-    BoundaryContract,
-):
-    """The tables are in a schema whose name needs quotes. What is refused, and values, know nothing of it."""
+class InASchema:
+    """The tables are in a schema whose name needs quotes."""
 
     @pytest.fixture
     def engine(self, postgres_url_with_schema: str) -> Iterator[Engine]:
@@ -124,9 +131,26 @@ class TestPostgreSQLInASchema(
 
 
 @pytest.mark.slow
-class TestPostgreSQLOfTheApplication(
-    AppendContract, InPagesOfSeven, SnapshotContract, TransactionContract, RepositoryContract
+class TestPostgreSQLInASchema(
+    InASchema,
+    AppendContract,
+    ReadContract,
+    InPagesOfSeven,
+    SnapshotContract,
+    ListingContract,
+    ProjectionContract,
+    DeletionContract,
+    BoundaryContract,
 ):
+    """Every statement names the schema: the parts that have statements of their own."""
+
+
+@pytest.mark.long
+class TestPostgreSQLInASchemaAll(InASchema, EventStoreContract):
+    """The whole contract."""
+
+
+class Serializable:
     """An engine whose own transactions are serializable."""
 
     @pytest.fixture
@@ -138,13 +162,34 @@ class TestPostgreSQLOfTheApplication(
 
 
 @pytest.mark.slow
-class TestPostgreSQLByCopy(AppendContract, InPagesOfSeven, TransactionContract, InlineContract):
+class TestPostgreSQLOfTheApplication(Serializable, AppendContract, TransactionContract):
+    """What writes, and so what it sees and whom it meets."""
+
+
+@pytest.mark.long
+class TestPostgreSQLOfTheApplicationAll(
+    Serializable, InPagesOfSeven, SnapshotContract, ProjectionContract, InlineContract, RepositoryContract
+):
+    """What else begins transactions."""
+
+
+class ByCopy:
     """Every append is made as those of very many events are: head first, then COPY."""
 
     @pytest.fixture
     def engine(self, shared_postgres_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
         monkeypatch.setattr(postgresql, "COPY_FROM", 1)
         return shared_postgres_engine
+
+
+@pytest.mark.slow
+class TestPostgreSQLByCopy(ByCopy, AppendContract, TransactionContract):
+    """What appends; that inline projections see such events is in the whole contract, with very many of them."""
+
+
+@pytest.mark.long
+class TestPostgreSQLByCopyAll(ByCopy, EventStoreContract):
+    """The whole contract."""
 
 
 @pytest.mark.slow
@@ -160,8 +205,8 @@ class TestPostgreSQLWithCursorsOfTheApplication(AppendContract, InPagesOfSeven, 
 
 
 @pytest.mark.slow
-class TestPostgreSQLInParts(AppendContract, GlobalOrderContract):
-    """The log is partitioned, with parts of five positions. The other contracts follow, in minutes."""
+class TestPostgreSQLInParts(AppendContract, InPagesOfSeven):
+    """The log is partitioned, with parts of five positions: pages of seven span two or three."""
 
     @pytest.fixture
     def engine(self, partitioned_engine: Engine) -> Engine:

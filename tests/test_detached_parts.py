@@ -36,11 +36,9 @@ from eventstore.cli import main
 from eventstore.contrib import frames
 from eventstore.decisions import Decision
 from eventstore.detaching import (
-    PartState,
     check_part,
     detach_part,
     export_part,
-    list_parts,
     load_part,
     read_part,
 )
@@ -56,10 +54,12 @@ from eventstore.errors import (
 )
 from eventstore.findings import Level
 from eventstore.maintenance import plan, repair, verify
+from eventstore.migrations import partitioning
+from eventstore.parts import PartState
 from eventstore.projections import ProjectionAdmin
 from eventstore.repository import SnapshotPolicy, every, never
 from eventstore.rows.mapper import StoredEvent
-from eventstore.transfer import export_events
+from eventstore.transfer import export_events, import_events
 from tests.fix_documentation import ROOT, run_document
 from tests.fix_migrations import url_of
 from tests.partitioned import partition
@@ -212,7 +212,7 @@ def test_an_export_is_compared_with_the_table(store: EventStore, tmp_path: Path)
     store.delete_stream("a-0", expected_version=store.stream_version("a-0"), reason="asked for")
     with pytest.raises(DamagedExport, match="deleted since"):
         detach(store, tmp_path / "part")
-    assert list_parts(store)[0].state is PartState.ATTACHED
+    assert partitioning.parts(store.engine)[0].state is PartState.ATTACHED
     export_part(store, PART, tmp_path / "again")
     with pytest.raises(InvalidInput, match="of es_events_1, not of es_events_2"):
         export_part(store, "es_events_2", tmp_path / "again")
@@ -427,10 +427,10 @@ def test_a_part_in_use_is_not_detached(store: EventStore, tmp_path: Path) -> Non
         connection.execute(text("UPDATE es_checkpoints SET position = 10"))
         connection.execute(text("UPDATE es_dead_letters SET status = 'discarded'"))
     detach(store, folder, dry_run=True)
-    assert list_parts(store)[0].state is PartState.ATTACHED
+    assert partitioning.parts(store.engine)[0].state is PartState.ATTACHED
     assert not folder.exists()
     detach(store, folder)
-    assert list_parts(store)[0].state is PartState.DETACHED
+    assert partitioning.parts(store.engine)[0].state is PartState.DETACHED
 
 
 def test_a_part_of_closed_streams_needs_no_flag(postgres_engine: Engine, tmp_path: Path) -> None:
@@ -456,10 +456,14 @@ def test_a_table_is_dropped_only_if_it_was_exported(
     export_part(store, PART, tmp_path / "part")  # also of a table that was detached and kept
     assert list(read_part(store, tmp_path / "part")) == before[:SIZE]
     detach(store, None, drop=True)
-    assert list_parts(store)[0].state is PartState.DROPPED
+    assert partitioning.parts(store.engine)[0].state is PartState.DROPPED
     detach(store, None, drop=True)
     detach(store, tmp_path / "2", "es_events_2", drop=True)
-    assert [part.state for part in list_parts(store)][:3] == [PartState.DROPPED, PartState.DROPPED, PartState.ATTACHED]
+    assert [part.state for part in partitioning.parts(store.engine)][:3] == [
+        PartState.DROPPED,
+        PartState.DROPPED,
+        PartState.ATTACHED,
+    ]
 
 
 def test_older_code_is_refused_from_then_on(store: EventStore, tmp_path: Path) -> None:
@@ -478,6 +482,38 @@ def test_streams_are_deleted_and_archived_beside_detached_events(
     store.delete_stream("a-0", expected_version=8, reason="asked for")
     assert [event.event_type for event in store.read_stream("a-0")] == ["$stream-deleted"]
     assert len(list(read_part(store, tmp_path / "part", stream_id="a-0"))) == 4
+
+
+def test_an_import_of_detached_events_says_why_they_can_not_be_compared(store: EventStore, tmp_path: Path) -> None:
+    export_events(store, tmp_path / "events.jsonl")
+    detach(store, None)
+    for keep_positions in (False, True):
+        with pytest.raises(HistoryDetached, match=r"not exported\. Attach its table"):
+            import_events(store, tmp_path / "events.jsonl", keep_positions=keep_positions)
+    export_events(store, tmp_path / "later.jsonl", after_position=SIZE)
+    assert import_events(store, tmp_path / "later.jsonl", keep_positions=True).events == 0
+
+
+def test_a_reader_that_has_begun_stops_at_a_part_that_is_detached(store: EventStore) -> None:
+    """Each has read a page of it; the next page says so."""
+    paging = EventStore(store.engine, page_size=3)
+    readers: dict[str, Iterator[Any]] = {
+        "all": iter(paging.read_all()),
+        "stream": iter(paging.read_stream("a-0")),
+        "subscription": iter(paging.subscribe(after_position=0, idle_timeout_seconds=5)),
+        "filtered": iter(paging.read_all(EventFilter(event_types=["counted"]))),
+        "frame": iter(frames.read_all(paging, batch_size=3, sample_size=1).reader()),
+    }
+    for reader in readers.values():
+        next(reader)
+    detach(store, None)
+    ended = {}
+    for name, reader in readers.items():
+        try:
+            ended[name] = str(len(list(reader)))
+        except HistoryDetached as error:
+            ended[name] = error.part
+    assert ended == dict.fromkeys(readers, PART)
 
 
 def test_verify_and_repair_agree_with_what_was_detached(store: EventStore, tmp_path: Path) -> None:
@@ -583,7 +619,7 @@ def test_a_transaction_that_does_not_see_the_list_sees_the_part(
         connection.execute(text("SELECT 1"))  # the snapshot of REPEATABLE READ; no lock on any of our tables
         running = threads.submit(detach, store, tmp_path / "part", on_progress=lambda step: steps.append(step.step))
         until(lambda: "wait" in steps, running)
-        (part, *_) = list_parts(store)
+        (part, *_) = partitioning.parts(store.engine)
         assert part.state is PartState.LISTED
         found, expected = READS[read](joined), of_stream(before, "a-0")
         assert found == expected if read == "stream" else found.state == len(expected)  # type: ignore[attr-defined]
@@ -600,9 +636,9 @@ def test_detaching_gives_up_when_a_transaction_does_not_end(store: EventStore, t
         pid = connection.execute(text("SELECT pg_backend_pid()")).scalar()
         with pytest.raises(TableLocked, match=f"pid {pid}"):
             detach(store, tmp_path / "part", wait_seconds=0.2)
-    assert list_parts(store)[0].state is PartState.LISTED
+    assert partitioning.parts(store.engine)[0].state is PartState.LISTED
     detach(store, tmp_path / "part")
-    assert list_parts(store)[0].state is PartState.DETACHED
+    assert partitioning.parts(store.engine)[0].state is PartState.DETACHED
 
 
 # --- interrupted
@@ -637,7 +673,7 @@ def test_a_run_that_is_killed_at_any_step_is_run_again(
             [sys.executable, "-c", _KILLED, postgres_url, str(folder), step], check=False, cwd=Path.cwd()
         )
         assert killed.returncode == -signal.SIGKILL, step
-        states.append(list_parts(store)[0].state)
+        states.append(partitioning.parts(store.engine)[0].state)
         assert list(store.read_all(after_position=SIZE)) == before[SIZE:]
         store.append("a-0", NewEvent("counted"), expected_version=ANY)
         before = [*before, next(store.read_all(after_position=before[-1].position))]
@@ -651,7 +687,7 @@ def test_a_run_that_is_killed_at_any_step_is_run_again(
         PartState.LISTED, PartState.LISTED, PartState.DETACHED,
     ]  # fmt: skip
     detach(store, folder, drop=True)
-    assert list_parts(store)[0].state is PartState.DROPPED
+    assert partitioning.parts(store.engine)[0].state is PartState.DROPPED
     assert list(read_part(store, folder)) == before[:SIZE]
     assert [path.name for path in tmp_path.iterdir()] == ["part"]
 
@@ -662,7 +698,7 @@ def test_a_detach_that_was_interrupted_is_finalized(store: EventStore, tmp_path:
     with ThreadPoolExecutor(1) as threads, store.engine.connect() as reader:
         running = threads.submit(detach, store, tmp_path / "part", on_progress=lambda step: steps.append(step.step))
         until(lambda: "list" in steps, running)
-        until(lambda: list_parts(store)[0].state is not PartState.ATTACHED or running.done())
+        until(lambda: partitioning.parts(store.engine)[0].state is not PartState.ATTACHED or running.done())
         reader.execute(text("SELECT count(*) FROM es_events")).all()
         reader.rollback()
         running.result(60)
@@ -678,7 +714,7 @@ def test_finalize(store: EventStore, tmp_path: Path) -> None:
         if progress.step == "detach" and len([step for step in steps if step == "detach"]) == 1:
             reader.execute(text("SELECT count(*) FROM es_events")).all()
         if progress.step == "finalize":
-            states.append(list_parts(store)[0].state)
+            states.append(partitioning.parts(store.engine)[0].state)
             reader.rollback()
 
     states: list[PartState] = []
@@ -686,7 +722,7 @@ def test_finalize(store: EventStore, tmp_path: Path) -> None:
         detach(store, tmp_path / "part", on_progress=hold)
     assert steps[-2:] == ["detach", "finalize"]
     assert states == [PartState.DETACHING]
-    assert list_parts(store)[0].state is PartState.DETACHED
+    assert partitioning.parts(store.engine)[0].state is PartState.DETACHED
 
 
 # --- the command line

@@ -11,8 +11,9 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test import Client, override_settings
 
-from eventstore import ANY, NewEvent, RecordedEvent
+from eventstore import ANY, NewEvent, ProjectionBehind, ProjectionFailed, RecordedEvent
 from eventstore.contrib.django import get_store
+from eventstore.partitions import partition_of
 from eventstore.projections import DeadLetterStatus, OnFailure, Projection, ProjectionAdmin, Worker
 from tests.test_django import atomic_requests
 
@@ -30,6 +31,15 @@ def pay(event: RecordedEvent, _connection: object) -> None:
     if event.stream_id in broken:
         raise ZeroDivisionError("<secret>")
     apps.get_model("django_project", "Invoice").objects.create(number=event.position)
+
+
+stopping = Projection("stopping", partitions=3)
+
+
+@stopping.on("paid")
+def stop(event: RecordedEvent, _connection: object) -> None:
+    if event.stream_id == "order-2":
+        raise ZeroDivisionError("<secret>")
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +97,49 @@ def test_checkpoints_say_how_far_they_are_behind_and_lead_to_dead_letters() -> N
     assert "position 4: version 1 of order-3" in page(client, f"{CHECKPOINTS}paid_2Forders/change/")
     Worker(get_store(), projection).run_until_caught_up()
     assert "nothing" in page(client, CHECKPOINTS)
+
+
+def rows_of(text: str, table: str) -> list[list[str]]:
+    """Return the texts of the cells of a table's body."""
+    (body,) = re.findall(rf'<table class="{table}">.*?<tbody>(.*?)</tbody>', text, re.DOTALL)
+    return [
+        [re.sub("<[^>]+>", "", cell) for cell in re.findall(r"<td>(.*?)</td>", row)] for row in body.split("<tr>")[1:]
+    ]
+
+
+def test_the_page_of_a_projection_shows_each_of_its_partitions() -> None:
+    """One has stopped at its first event; the list shows their number, and what is furthest behind."""
+    with pytest.raises(ProjectionFailed) as failed:
+        Worker(get_store(), stopping).run_until_caught_up()
+    client = client_with("view_checkpoint", "view_deadletter")
+    text = page(client, f"{CHECKPOINTS}stopping/change/")
+    rows = rows_of(text, "eventstore-partitions")
+    behind = partition_of(failed.value.stream_id, 3)
+    assert [row[0] for row in rows] == ["1", "2", "3"]
+    for number, (_, position, lag, _, worker, failure) in enumerate(rows, 1):
+        if number == behind:
+            assert position == str(failed.value.position - 1)
+            assert re.fullmatch(r"\d events?, the oldest 0:00:\d\d ago", lag)
+            assert failure.startswith(f"ZeroDivisionError at position {failed.value.position}: 'paid'")
+        else:
+            assert (position, lag, worker, failure) == ("4", "nothing", "-", "-")
+    assert "secret" not in text
+    assert 'field-number_of_partitions"' in text.replace(" ", "")
+    listed = page(client, CHECKPOINTS)
+    assert re.findall(r'<td class="field-number_of_partitions">([^<]+)</td>', listed) == ["1", "3"]
+    plain = page(client, f"{CHECKPOINTS}paid_2Forders/change/")
+    assert "eventstore-partitions" not in plain
+    assert "each partition" not in plain.lower()
+    assert "last known event" in plain.lower()
+
+
+def test_the_list_shows_the_number_of_partitions_that_is_planned() -> None:
+    with pytest.raises(ProjectionFailed):
+        Worker(get_store(), stopping).run_until_caught_up()
+    with pytest.raises(ProjectionBehind):
+        ProjectionAdmin(get_store()).set_partitions("stopping", 8, timeout_seconds=0)
+    listed = page(client_with("view_checkpoint"), CHECKPOINTS)
+    assert re.findall(r'<td class="field-number_of_partitions">([^<]+)</td>', listed) == ["1", "3, soon 8"]
 
 
 def test_dead_letters_are_listed_by_status_with_links_to_events_and_no_payload() -> None:

@@ -1,7 +1,6 @@
 """Many writers of every kind, and three kinds of readers: each delivers exactly the rows of the table, in order."""
 
 import contextlib
-import multiprocessing
 import random
 import statistics
 import time
@@ -15,8 +14,8 @@ from sqlalchemy import Connection, Engine, text
 from eventstore import ANY, Append, EventFilter, EventStore, NewEvent, RecordedEvent
 from eventstore.backends import engine_for
 from tests.fix_engines import sqlite_when_there_is_time
+from tests.processes import clean_processes
 
-WRITERS = 10
 STREAMS = 25
 EVEN = EventFilter(event_types=["even"])
 PATIENCE_SECONDS = 60.0
@@ -127,17 +126,17 @@ def held_open(engine: Engine, stranger: bool) -> Iterator[Connection | None]:
         connection.rollback()
 
 
-def run_stress(engine: Engine, url: str, seconds: float, *, stranger: bool = False) -> None:
+def run_stress(engine: Engine, url: str, seconds: float, *, writers: int, stranger: bool = False) -> None:
     seed = random.SystemRandom().randrange(10**6)
     print("seed:", seed)
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE IF NOT EXISTS notes (note text)"))
     store = EventStore(engine, page_size=50)
     readers = {"read_all": Reader(), "filtered": Reader(), "subscription": Reader()}
-    spawn: Any = multiprocessing.get_context("spawn")
+    context: Any = clean_processes()
     with (
         held_open(engine, stranger),
-        ProcessPoolExecutor(WRITERS, mp_context=spawn) as processes,
+        ProcessPoolExecutor(writers, mp_context=context) as processes,
         ThreadPoolExecutor(len(readers)) as threads,
     ):
         following: list[Future[None]] = [
@@ -147,7 +146,7 @@ def run_stress(engine: Engine, url: str, seconds: float, *, stranger: bool = Fal
         ]
         try:
             commits: Commits = {}
-            for writing in [processes.submit(write, url, seed, writer, seconds) for writer in range(WRITERS)]:
+            for writing in [processes.submit(write, url, seed, writer, seconds) for writer in range(writers)]:
                 commits |= writing.result()
             EventStore(engine).append("order-last", [NewEvent("even")], expected_version=0)
         finally:
@@ -171,7 +170,7 @@ def run_stress(engine: Engine, url: str, seconds: float, *, stranger: bool = Fal
         newest[stream_id] = version
     assert len(everything) > 100
     holes = everything[-1][0] - len(everything)
-    print(f"{len(everything)} events by {WRITERS} writers in {seconds} seconds, {holes} positions rolled back")
+    print(f"{len(everything)} events by {writers} writers in {seconds} seconds, {holes} positions rolled back")
     for name, reader in readers.items():
         reader.print_lags(name, commits)
 
@@ -179,7 +178,7 @@ def run_stress(engine: Engine, url: str, seconds: float, *, stranger: bool = Fal
 @pytest.mark.slow
 @sqlite_when_there_is_time
 def test_each_reader_delivers_the_whole_table_in_order(any_engine: Engine, any_url: str) -> None:
-    run_stress(any_engine, any_url, seconds=3)
+    run_stress(any_engine, any_url, seconds=3, writers=4)
 
 
 @pytest.mark.long
@@ -188,4 +187,4 @@ def test_each_reader_delivers_the_whole_table_in_order(any_engine: Engine, any_u
 def test_each_reader_delivers_the_whole_table_in_order_for_a_minute(
     postgres_engine: Engine, postgres_url: str, *, stranger: bool
 ) -> None:
-    run_stress(postgres_engine, postgres_url, seconds=60, stranger=stranger)
+    run_stress(postgres_engine, postgres_url, seconds=60, writers=10, stranger=stranger)

@@ -13,8 +13,6 @@ from sqlalchemy.pool import NullPool
 from eventstore import EventStore, migrations
 from eventstore.backends import engine_for
 from eventstore.testing.append_contract import AppendContract
-from eventstore.testing.global_order_contract import GlobalOrderContract
-from eventstore.testing.input_contract import InputContract
 from eventstore.testing.read_contract import ReadContract
 from eventstore.testing.snapshot_contract import SnapshotContract
 from eventstore.testing.transaction_contract import TransactionContract
@@ -22,6 +20,7 @@ from eventstore.testing.value_contract import ValueContract
 from tests.fix_engines import changing_history
 from tests.fix_postgresql import Databases
 from tests.golden.es_0001 import EXPECTED, PAID, STATE, event_types
+from tests.test_contract import InPagesOfSeven
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -121,10 +120,8 @@ def test_the_old_schema_can_still_be_written(golden: Engine) -> None:
     assert (result.version, result.position) == (4, largest)
 
 
-class ContractBesideOldEvents(
-    AppendContract, ReadContract, InputContract, ValueContract, SnapshotContract, TransactionContract
-):
-    """All of the contract that does not read all events."""
+class ContractBesideOldEvents(AppendContract, ReadContract, ValueContract, SnapshotContract, TransactionContract):
+    """What reads and writes beside old rows, but does not read all events."""
 
 
 def emptied(engine: Engine) -> Engine:
@@ -151,14 +148,14 @@ class TestUpgradedPostgreSQL(ContractBesideOldEvents):
 
 
 @pytest.mark.slow
-class TestUpgradedAndEmptiedSQLite(GlobalOrderContract):
+class TestUpgradedAndEmptiedSQLite(InPagesOfSeven):
     @pytest.fixture
     def engine(self, upgraded_sqlite: Engine) -> Engine:
         return emptied(upgraded_sqlite)
 
 
 @pytest.mark.slow
-class TestUpgradedAndEmptiedPostgreSQL(GlobalOrderContract):
+class TestUpgradedAndEmptiedPostgreSQL(InPagesOfSeven):
     @pytest.fixture
     def engine(self, upgraded_postgresql: Engine) -> Engine:
         return emptied(upgraded_postgresql)

@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 from eventstore import ANY, EventFilter, EventStore, InvalidInput, NewEvent, ProjectionFailed, migrations
 from eventstore.projections import OnFailure, Projection, Worker
 from eventstore.tables import SCHEMA_VERSION
-from tests.fix_migrations import url_of
+from tests.fix_migrations import BringTo, url_of
 
 
 @pytest.fixture(params=["sqlite_engine", pytest.param("shared_postgres_engine", marks=pytest.mark.postgresql)])
@@ -129,8 +129,8 @@ def test_tables_that_are_missing_old_or_too_new_are_problems(
             assert [problem.found for problem in health.problems] == [health.schema.error]
 
 
-def test_tables_without_projections_are_fine(new_engine: Engine) -> None:
-    migrations.upgrade(new_engine, "es_0004")
+def test_tables_without_projections_are_fine(bring_to: BringTo, new_engine: Engine) -> None:
+    bring_to(new_engine, "es_0004")
     health = EventStore(new_engine).health(max_dead_letters=0)
     assert (health.ok, health.schema.version, health.projections) == (True, 4, ())
 

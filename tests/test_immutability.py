@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from eventstore import EventStore, NewEvent, migrations
 from eventstore.errors import HistoryChangeRefused, NotInTransaction, SchemaOutdated
 from tests.fix_engines import changing_history
+from tests.fix_migrations import BringTo
 
 CHANGES = [
     "UPDATE es_events SET event_type = 'never-happened' WHERE version = 2",
@@ -115,8 +116,8 @@ def test_nobody_else_has_the_permission(store: EventStore, any_url: str) -> None
     assert types(store) == ["placed", "paid", "shipped"]
 
 
-def test_it_needs_a_transaction_and_the_triggers(new_engine: Engine) -> None:
-    migrations.upgrade(new_engine, "es_0005")
+def test_it_needs_a_transaction_and_the_triggers(bring_to: BringTo, new_engine: Engine) -> None:
+    bring_to(new_engine, "es_0005")
     store = EventStore(new_engine)
     with pytest.raises(NotInTransaction), store.allow_history_changes():
         pass

@@ -8,6 +8,7 @@ from sqlalchemy import Engine, text
 from eventstore import migrations
 from eventstore.errors import ReferredTo, RowTypeInUse
 from tests.application_objects import dump
+from tests.fix_migrations import BringTo
 
 pytestmark = pytest.mark.slow
 
@@ -90,8 +91,8 @@ NEEDING: Final = {
 
 
 @pytest.fixture
-def engine(new_postgres_engine: Engine) -> Engine:
-    migrations.upgrade(new_postgres_engine)
+def engine(bring_to: BringTo, new_postgres_engine: Engine) -> Engine:
+    bring_to(new_postgres_engine)
     return new_postgres_engine
 
 

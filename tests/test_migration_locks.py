@@ -30,7 +30,7 @@ from eventstore.migrations.commands import _config
 from eventstore.migrations.lock import lock_key
 from eventstore.migrations.settings import Settings
 from tests.fix_clusters import Cluster
-from tests.fix_migrations import url_of
+from tests.fix_migrations import BringTo, url_of
 from tests.servers import SharingPooler
 from tests.test_migration_processes import fill
 from tests.waiting import until
@@ -94,10 +94,10 @@ DROPS = [
 
 @pytest.mark.parametrize(("revision", "target", "tables"), DROPS)
 def test_readers_pass_while_a_downgrade_waits_for_one(
-    engine: Engine, revision: str, target: str, tables: list[str]
+    bring_to: BringTo, engine: Engine, revision: str, target: str, tables: list[str]
 ) -> None:
     """The last table that it locks has a reader: none of the others stays locked meanwhile."""
-    migrations.upgrade(engine, revision)
+    bring_to(engine, revision)
     with (
         holding(engine, f"LOCK TABLE {tables[-1]} IN ACCESS SHARE MODE") as (reader, pid),
         started(migrations.downgrade, engine, target, lock_timeout_seconds=0.2) as (undone, steps),
@@ -116,9 +116,9 @@ def test_readers_pass_while_a_downgrade_waits_for_one(
 
 @pytest.mark.parametrize(("revision", "target", "tables"), DROPS)
 def test_a_downgrade_whose_locks_can_not_be_had_says_who_has_them(
-    engine: Engine, revision: str, target: str, tables: list[str]
+    bring_to: BringTo, engine: Engine, revision: str, target: str, tables: list[str]
 ) -> None:
-    migrations.upgrade(engine, revision)
+    bring_to(engine, revision)
     for table in tables:
         with (
             holding(engine, f"LOCK TABLE {table} IN ACCESS SHARE MODE") as (_, pid),
@@ -130,8 +130,8 @@ def test_a_downgrade_whose_locks_can_not_be_had_says_who_has_them(
         assert migrations.current(engine) == revision
 
 
-def test_a_downgrade_refuses_events_that_were_appended_while_it_waited(engine: Engine) -> None:
-    migrations.upgrade(engine, "es_0001")
+def test_a_downgrade_refuses_events_that_were_appended_while_it_waited(bring_to: BringTo, engine: Engine) -> None:
+    bring_to(engine, "es_0001")
     with (
         holding(engine, "LOCK TABLE snapshots IN ACCESS SHARE MODE") as (reader, pid),
         started(migrations.downgrade, engine, "base", lock_timeout_seconds=0.1) as (undone, steps),
@@ -282,8 +282,8 @@ def test_timeouts_of_the_role_are_given_back(engine: Engine, impatient: Engine) 
 # --- lost connections
 
 
-def test_a_connection_lost_in_a_build_says_why(engine: Engine) -> None:
-    migrations.upgrade(engine, "es_0001")
+def test_a_connection_lost_in_a_build_says_why(bring_to: BringTo, engine: Engine) -> None:
+    bring_to(engine, "es_0001")
     with engine.connect() as older:
         EventStore(engine).join(older).append("order-1", [NewEvent("placed")], expected_version=0)
         with started(migrations.upgrade, engine) as (migrated, _):
@@ -307,8 +307,8 @@ LOCKS = (
 )
 
 
-def test_a_lost_lock_is_taken_again_and_says_why_it_was_lost(engine: Engine) -> None:
-    migrations.upgrade(engine, "es_0002")
+def test_a_lost_lock_is_taken_again_and_says_why_it_was_lost(bring_to: BringTo, engine: Engine) -> None:
+    bring_to(engine, "es_0002")
     with (
         holding(engine, "LOCK TABLE es_streams IN ACCESS SHARE MODE") as (reader, pid),
         started(migrations.upgrade, engine, lock_timeout_seconds=0.1) as (migrated, steps),
@@ -324,8 +324,8 @@ def test_a_lost_lock_is_taken_again_and_says_why_it_was_lost(engine: Engine) -> 
     assert migrations.verify(engine) == []
 
 
-def test_a_migration_that_has_lost_its_lock_to_another_one_stops(engine: Engine) -> None:
-    migrations.upgrade(engine, "es_0002")
+def test_a_migration_that_has_lost_its_lock_to_another_one_stops(bring_to: BringTo, engine: Engine) -> None:
+    bring_to(engine, "es_0002")
     key = lock_key("public")
     with (
         holding(engine, "LOCK TABLE es_streams IN ACCESS SHARE MODE") as (reader, pid),
@@ -370,10 +370,10 @@ def test_a_pool_in_transaction_mode_is_noticed(
 
 @pytest.mark.parametrize("round_robin", [False, True])
 def test_a_pool_that_is_not_noticed_at_first_is_left_without_a_lock(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch, *, round_robin: bool
+    bring_to: BringTo, engine: Engine, monkeypatch: pytest.MonkeyPatch, *, round_robin: bool
 ) -> None:
     monkeypatch.setattr("eventstore.migrations.lock.refuse_transaction_pool", lambda *_: None)
-    migrations.upgrade(engine)
+    bring_to(engine)
     with SharingPooler(2, round_robin=round_robin) as pooler:
         pooler.switch_to(engine.url.port)
         pooled = create_engine(pooler.url(url_of(engine)), connect_args={"prepare_threshold": None})

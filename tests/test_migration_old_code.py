@@ -17,7 +17,7 @@ from sqlalchemy import Engine, text
 from eventstore import ANY, STREAM_EXISTS, ConcurrencyConflict, EventFilter, EventStore, NewEvent, migrations
 from eventstore.projections import Outcome, Projection, Worker
 from eventstore.tables import SCHEMA_VERSION
-from tests.fix_migrations import NAMES, ROOT, copy_of_older, url_of
+from tests.fix_migrations import NAMES, ROOT, BringTo, copy_of_older, url_of
 from tests.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -154,8 +154,10 @@ def started(home: Path, engine: Engine) -> Iterator[Old]:
         process.communicate()
 
 
-def test_a_process_that_was_started_before_the_revision_goes_on(new_engine: Engine, code_before: Path) -> None:
-    migrations.upgrade(new_engine, NAMES[-2])
+def test_a_process_that_was_started_before_the_revision_goes_on(
+    bring_to: BringTo, new_engine: Engine, code_before: Path
+) -> None:
+    bring_to(new_engine, NAMES[-2])
     with new_engine.begin() as connection:
         connection.execute(text("CREATE TABLE seen (who VARCHAR(8) NOT NULL, position BIGINT NOT NULL)"))
     with started(code_before, new_engine) as old:
@@ -230,10 +232,10 @@ def seen(engine: Engine, who: str) -> list[int]:
 
 @pytest.mark.parametrize("looked_at", [NAMES[-2], pytest.param("es_0005", marks=pytest.mark.long)])
 def test_it_appends_to_no_stream_that_new_code_closes(
-    new_engine: Engine, make_engine: Callable[[], Engine], code_before: Path, looked_at: str
+    bring_to: BringTo, new_engine: Engine, make_engine: Callable[[], Engine], code_before: Path, looked_at: str
 ) -> None:
     """Also if it has looked at tables that could not say which streams are closed: then only the check refuses it."""
-    migrations.upgrade(new_engine, looked_at)
+    bring_to(new_engine, looked_at)
     with started(code_before, new_engine) as old:
         for stream_id in ("order-1", "order-2", "order-3"):
             old("append", stream_id, 0)

@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 from eventstore import ANY, DatabaseBusy, EventStore, NewEvent, migrations
 from eventstore.errors import ConstraintViolated, MigrationError, MigrationInProgress, TableLocked
 from eventstore.migrations import Progress
-from tests.fix_migrations import catalog, url_of
+from tests.fix_migrations import BringTo, catalog, url_of
 from tests.waiting import until, wait_until_it_says, waiters_for
 
 pytestmark = pytest.mark.slow
@@ -27,8 +27,8 @@ CONSTRAINT_COUNT = 8
 
 
 @pytest.fixture
-def engine(new_postgres_engine: Engine) -> Engine:
-    migrations.upgrade(new_postgres_engine, "es_0001")
+def engine(bring_to: BringTo, new_postgres_engine: Engine) -> Engine:
+    bring_to(new_postgres_engine, "es_0001")
     EventStore(new_postgres_engine).append("order-1", [NewEvent("placed")] * 1, expected_version=0)
     return new_postgres_engine
 

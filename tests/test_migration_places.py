@@ -16,7 +16,7 @@ from eventstore import EventStore, NewEvent, migrations
 from eventstore.cli import main
 from eventstore.errors import MigrationInProgress, TablesElsewhere
 from eventstore.migrations import place
-from tests.fix_migrations import run_alembic, url_of
+from tests.fix_migrations import BringTo, run_alembic, url_of
 from tests.test_migration_ways import OURS, Application, psql
 
 DEPLOYERS_PATH = "deployer,public"
@@ -154,9 +154,9 @@ def test_autogenerate_drops_nothing_on_sqlite(
 
 
 @pytest.fixture
-def deployer(new_postgres_engine: Engine, with_path: Callable[[str], Engine]) -> Engine:
+def deployer(bring_to: BringTo, new_postgres_engine: Engine, with_path: Callable[[str], Engine]) -> Engine:
     """Return an engine before whose tables, in public, a schema has appeared that is named like its user."""
-    migrations.upgrade(new_postgres_engine, "es_0003")
+    bring_to(new_postgres_engine, "es_0003")
     execute(new_postgres_engine, "CREATE SCHEMA deployer")
     return with_path(DEPLOYERS_PATH)
 
@@ -197,9 +197,9 @@ def test_the_ways_out_of_a_schema_before_that_of_the_tables_lead_out(
 
 @pytest.mark.slow
 def test_the_version_table_that_a_downgrade_has_left_elsewhere_is_noticed(
-    new_postgres_engine: Engine, with_path: Callable[[str], Engine]
+    bring_to: BringTo, new_postgres_engine: Engine, with_path: Callable[[str], Engine]
 ) -> None:
-    migrations.upgrade(new_postgres_engine, "es_0001")
+    bring_to(new_postgres_engine, "es_0001")
     migrations.downgrade(new_postgres_engine, "base")
     execute(new_postgres_engine, "CREATE SCHEMA deployer")
     with pytest.raises(TablesElsewhere):

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 
 from eventstore import ANY, EventStore, NewEvent, migrations
 from eventstore.tables import SCHEMA_VERSION
-from tests.fix_migrations import start_alembic, url_of
+from tests.fix_migrations import BringTo, start_alembic, url_of
 from tests.waiting import until, wait_until_it_says
 
 pytestmark = pytest.mark.slow
@@ -55,10 +55,12 @@ def test_the_work_of_four_is_done_once(new_engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("killed", [False, True])
-def test_four_processes_while_somebody_builds_one_of_the_indexes(new_postgres_engine: Engine, *, killed: bool) -> None:
+def test_four_processes_while_somebody_builds_one_of_the_indexes(
+    bring_to: BringTo, new_postgres_engine: Engine, *, killed: bool
+) -> None:
     """The build waits for a transaction; its client may be gone, but its server process builds on."""
     engine = new_postgres_engine
-    migrations.upgrade(engine, "es_0001")
+    bring_to(engine, "es_0001")
     index = "CREATE INDEX CONCURRENTLY es_events_category_position_idx ON es_events (category, position)"
     url = url_of(engine).replace("+psycopg", "")
     script = f"import psycopg; psycopg.connect({url!r}, autocommit=True).execute({index!r})"
@@ -138,9 +140,11 @@ def test_a_migration_killed_at_any_step_is_completed_by_the_next(new_engine: Eng
 
 
 @pytest.mark.slow
-def test_a_migration_killed_while_it_builds_an_index_is_completed_by_the_next(new_postgres_engine: Engine) -> None:
+def test_a_migration_killed_while_it_builds_an_index_is_completed_by_the_next(
+    bring_to: BringTo, new_postgres_engine: Engine
+) -> None:
     engine = new_postgres_engine
-    migrations.upgrade(engine, "es_0001")
+    bring_to(engine, "es_0001")
     with engine.connect() as older:
         EventStore(engine).join(older).append("order-1", [NewEvent("placed")], expected_version=0)
         with start_alembic(engine, "upgrade", "head") as first:
@@ -154,10 +158,12 @@ def test_a_migration_killed_while_it_builds_an_index_is_completed_by_the_next(ne
 
 
 @pytest.mark.slow
-def test_appends_and_reads_go_on_while_a_large_table_is_upgraded(new_postgres_engine: Engine) -> None:
+def test_appends_and_reads_go_on_while_a_large_table_is_upgraded(
+    bring_to: BringTo, new_postgres_engine: Engine
+) -> None:
     """Four writers and a reader run through the whole upgrade; the seed and the longest waits are printed."""
     engine, lock_timeout = new_postgres_engine, 0.5
-    migrations.upgrade(engine, "es_0001")
+    bring_to(engine, "es_0001")
     fill(engine, 200_000)
     seed = random.randrange(2**32)
     finished, at_work = threading.Event(), threading.Barrier(6)

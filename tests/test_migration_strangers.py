@@ -12,7 +12,7 @@ from eventstore.cli import main
 from eventstore.errors import TableTaken
 from eventstore.migrations.name_clashes import CREATED_BY
 from eventstore.tables import define_tables
-from tests.fix_migrations import catalog, run_alembic, url_of
+from tests.fix_migrations import BringTo, catalog, run_alembic, url_of
 from tests.test_migration_ways import OURS, Application
 
 
@@ -74,8 +74,10 @@ def test_a_table_of_a_later_schema_in_the_path_is_not_in_the_way(new_postgres_en
     engine.dispose()
 
 
-def test_a_name_that_a_later_revision_takes_is_refused_before_the_others_run(new_engine: Engine) -> None:
-    migrations.upgrade(new_engine, "es_0002")
+def test_a_name_that_a_later_revision_takes_is_refused_before_the_others_run(
+    bring_to: BringTo, new_engine: Engine
+) -> None:
+    bring_to(new_engine, "es_0002")
     before = make_strangers(new_engine, "es_checkpoints")
     with pytest.raises(TableTaken, match="'es_checkpoints'"):
         migrations.upgrade(new_engine)

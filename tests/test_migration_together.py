@@ -12,7 +12,7 @@ from sqlalchemy import URL, Engine, inspect, text
 from eventstore import EventStore, NewEvent, migrations
 from eventstore.errors import ForeignMigrationHistory, MigratedMeanwhile, ReadOnlyDatabase
 from eventstore.migrations import Progress
-from tests.fix_migrations import run_alembic, url_of
+from tests.fix_migrations import BringTo, run_alembic, url_of
 from tests.test_migration_drivers import SYNCHRONOUS
 from tests.test_migration_ways import OURS, Application
 from tests.waiting import until, wait_until_it_says
@@ -62,14 +62,14 @@ def closed_gate(engine: Engine) -> Iterator[None]:
 @pytest.mark.slow
 @pytest.mark.parametrize("with_lock", [True, False])
 def test_their_alembic_and_ours_at_the_same_time_both_do_all_their_work(
-    tmp_path: Path, new_postgres_engine: Engine, *, with_lock: bool
+    bring_to: BringTo, tmp_path: Path, new_postgres_engine: Engine, *, with_lock: bool
 ) -> None:
     """Their one transaction has a lock of es_streams, and asks for one of es_events, of which we build indexes.
 
     That is a deadlock, unless they take our lock, too. PostgreSQL ends either: ours goes on, theirs is rolled back.
     """
     engine = new_postgres_engine
-    migrations.upgrade(engine, "es_0001")
+    bring_to(engine, "es_0001")
     EventStore(engine).append("order-1", [NewEvent("placed")], expected_version=0)
     application = Application(tmp_path / "application", engine)
     application.write()
@@ -97,9 +97,9 @@ def test_their_alembic_and_ours_at_the_same_time_both_do_all_their_work(
 
 
 @pytest.mark.slow
-def test_their_alembic_goes_on_while_ours_waits(tmp_path: Path, new_postgres_engine: Engine) -> None:
+def test_their_alembic_goes_on_while_ours_waits(bring_to: BringTo, tmp_path: Path, new_postgres_engine: Engine) -> None:
     engine = new_postgres_engine
-    migrations.upgrade(engine, "es_0002")
+    bring_to(engine, "es_0002")
     application = Application(tmp_path / "application", engine)
     application.write()
     with engine.connect() as reader:
@@ -143,8 +143,10 @@ def rows_of(engine: Engine, table: str) -> int:
 
 
 @pytest.mark.slow
-def test_a_history_of_theirs_does_not_begin_with_tables_that_ours_has_made(tmp_path: Path, new_engine: Engine) -> None:
-    migrations.upgrade(new_engine, "es_0005")
+def test_a_history_of_theirs_does_not_begin_with_tables_that_ours_has_made(
+    bring_to: BringTo, tmp_path: Path, new_engine: Engine
+) -> None:
+    bring_to(new_engine, "es_0005")
     application = Application(tmp_path / "application", new_engine)
     application.write(locations=OURS)
     refused = application.alembic("upgrade", "eventstore@head")
@@ -165,9 +167,9 @@ def test_a_history_of_theirs_does_not_begin_with_tables_that_ours_has_made(tmp_p
 
 
 @pytest.mark.slow
-def test_another_process_that_has_gone_on_meanwhile_is_named(new_postgres_engine: Engine) -> None:
+def test_another_process_that_has_gone_on_meanwhile_is_named(bring_to: BringTo, new_postgres_engine: Engine) -> None:
     engine = new_postgres_engine
-    migrations.upgrade(engine, "es_0002")
+    bring_to(engine, "es_0002")
 
     def another(step: Progress) -> None:
         if step.step == "adding constraint es_events_position_check":
@@ -184,9 +186,9 @@ def test_another_process_that_has_gone_on_meanwhile_is_named(new_postgres_engine
 
 
 @pytest.mark.slow
-def test_the_command_says_that_its_lock_is_lost(new_postgres_engine: Engine) -> None:
+def test_the_command_says_that_its_lock_is_lost(bring_to: BringTo, new_postgres_engine: Engine) -> None:
     engine = new_postgres_engine
-    migrations.upgrade(engine, "es_0002")
+    bring_to(engine, "es_0002")
     end = text(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE application_name = 'eventstore migrations' AND datname = current_database()"

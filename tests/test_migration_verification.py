@@ -15,7 +15,7 @@ from eventstore.findings import FindingKind
 from eventstore.migrations.definitions import history
 from eventstore.tables import define_tables
 from tests.fix_command_line import CommandLine
-from tests.fix_migrations import url_of
+from tests.fix_migrations import BringTo, url_of
 
 pytestmark = pytest.mark.slow
 
@@ -325,8 +325,8 @@ def test_each_revision_is_compared_with_itself(new_engine: Engine) -> None:
 
 
 @pytest.mark.long
-def test_each_revision_is_compared_with_itself_on_the_way_back(new_engine: Engine) -> None:
-    migrations.upgrade(new_engine)
+def test_each_revision_is_compared_with_itself_on_the_way_back(bring_to: BringTo, new_engine: Engine) -> None:
+    bring_to(new_engine)
     for revision in reversed(REVISIONS[:-1]):
         migrations.downgrade(new_engine, revision)
         assert [found.found for found in migrations.verify(new_engine)] == [
@@ -334,8 +334,8 @@ def test_each_revision_is_compared_with_itself_on_the_way_back(new_engine: Engin
         ]
 
 
-def test_damage_of_an_older_revision_is_found(new_engine: Engine) -> None:
-    migrations.upgrade(new_engine, "es_0003")
+def test_damage_of_an_older_revision_is_found(bring_to: BringTo, new_engine: Engine) -> None:
+    bring_to(new_engine, "es_0003")
     damage(new_engine, "DROP INDEX es_events_category_position_idx")
     first, found = migrations.verify(new_engine)
     assert first.found.startswith("not yet applied: es_0004, es_0005")
@@ -395,17 +395,17 @@ def test_a_wrong_stamp_is_recognised_by_what_the_tables_are(
 
 
 @pytest.fixture
-def at_revision(make_engine: Callable[[], Engine]) -> Callable[[str], Engine]:
+def at_revision(bring_to: BringTo, make_engine: Callable[[], Engine]) -> Callable[[str], Engine]:
     def make(revision: str) -> Engine:
         engine = make_engine()
-        migrations.upgrade(engine, revision)
+        bring_to(engine, revision)
         return engine
 
     return make
 
 
-def test_a_migration_that_was_interrupted_is_said_to_have_begun(new_postgres_engine: Engine) -> None:
-    migrations.upgrade(new_postgres_engine, "es_0005")
+def test_a_migration_that_was_interrupted_is_said_to_have_begun(bring_to: BringTo, new_postgres_engine: Engine) -> None:
+    bring_to(new_postgres_engine, "es_0005")
     damage(new_postgres_engine, "ALTER TABLE es_streams ADD COLUMN deleted_version bigint")
     assert [found.found for found in migrations.verify(new_postgres_engine)] == [
         f"not yet applied: {', '.join(REVISIONS[5:])} (begun)"
@@ -432,16 +432,18 @@ def test_tables_that_are_newer_than_this_code_are_not_judged(any_engine: Engine)
     assert migrations.verify(any_engine) == []
 
 
-def test_looking_for_what_is_missing_changes_nothing_in_the_tables(make_engine: Callable[[], Engine]) -> None:
+def test_looking_for_what_is_missing_changes_nothing_in_the_tables(
+    bring_to: BringTo, make_engine: Callable[[], Engine]
+) -> None:
     outdated, new = make_engine(), make_engine()
-    migrations.upgrade(outdated, "es_0001")
+    bring_to(outdated, "es_0001")
     assert migrations.verify(outdated) != []
     create_schema(new, EventStore(new).tables)
     assert migrations.verify(new) == []
 
 
-def test_check_fails_for_damage_of_older_tables_and_for_a_wrong_stamp(new_engine: Engine) -> None:
-    migrations.upgrade(new_engine, "es_0003")
+def test_check_fails_for_damage_of_older_tables_and_for_a_wrong_stamp(bring_to: BringTo, new_engine: Engine) -> None:
+    bring_to(new_engine, "es_0003")
     check = CommandLine(url_of(new_engine))
     assert check("check").exit_code == 0, "that newer revisions are pending is no failure"
     damage(new_engine, "DROP INDEX es_events_category_position_idx")
@@ -464,8 +466,8 @@ def test_a_view_in_place_of_a_table_is_no_older_revision(any_engine: Engine) -> 
     assert found.remedy.startswith("restore it from a backup")
 
 
-def test_a_table_of_theirs_that_a_later_revision_makes_is_to_be_renamed(new_engine: Engine) -> None:
-    migrations.upgrade(new_engine, "es_0002")
+def test_a_table_of_theirs_that_a_later_revision_makes_is_to_be_renamed(bring_to: BringTo, new_engine: Engine) -> None:
+    bring_to(new_engine, "es_0002")
     damage(new_engine, "CREATE TABLE es_checkpoints (name text)")
     _, found = migrations.verify(new_engine)
     assert found.table == "es_checkpoints"
@@ -475,8 +477,8 @@ def test_a_table_of_theirs_that_a_later_revision_makes_is_to_be_renamed(new_engi
     migrations.upgrade(new_engine)
 
 
-def test_a_function_that_going_back_has_left_is_to_be_dropped(new_postgres_engine: Engine) -> None:
-    migrations.upgrade(new_postgres_engine, "es_0005")
+def test_a_function_that_going_back_has_left_is_to_be_dropped(bring_to: BringTo, new_postgres_engine: Engine) -> None:
+    bring_to(new_postgres_engine, "es_0005")
     function = "es_refuse_history_change() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
     damage(new_postgres_engine, f"CREATE FUNCTION {function}")
     _, found = migrations.verify(new_postgres_engine)

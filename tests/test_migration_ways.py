@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from eventstore import EventStore, InvalidInput, NewEvent, migrations
 from eventstore.errors import DirectConnectionRequired, MigrationError, SchemaMissing
-from tests.fix_migrations import ROOT, alembic_in, catalog, run_alembic, url_of
+from tests.fix_migrations import ROOT, BringTo, alembic_in, catalog, run_alembic, url_of
 from tests.pgbouncer import PgBouncer
 from tests.postgresql.launcher import find_binaries
 
@@ -60,8 +60,8 @@ def test_the_printed_sql_makes_the_same_schema(
         assert catalog(new_postgres_engine) == catalog(postgres_engine)
 
 
-def test_the_sql_of_a_part_of_the_history(new_postgres_engine: Engine) -> None:
-    migrations.upgrade(new_postgres_engine, "es_0002")
+def test_the_sql_of_a_part_of_the_history(bring_to: BringTo, new_postgres_engine: Engine) -> None:
+    bring_to(new_postgres_engine, "es_0002")
     done = psql(new_postgres_engine, migrations.sql(f"es_0002:{migrations.head()}"))
     assert done.returncode == 0, done.stderr
     assert migrations.verify(new_postgres_engine) == []
@@ -80,8 +80,8 @@ def test_sql_of_an_unknown_revision_is_not_printed() -> None:
             migrations.sql(revisions)
 
 
-def test_the_printed_sql_stops_at_an_invalid_index(new_postgres_engine: Engine) -> None:
-    migrations.upgrade(new_postgres_engine, "es_0001")
+def test_the_printed_sql_stops_at_an_invalid_index(bring_to: BringTo, new_postgres_engine: Engine) -> None:
+    bring_to(new_postgres_engine, "es_0001")
     index = "es_events_category_position_idx"
     with new_postgres_engine.begin() as connection:
         connection.execute(text(f"CREATE INDEX {index} ON es_events (category, position)"))

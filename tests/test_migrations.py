@@ -20,7 +20,7 @@ from eventstore.errors import EventsWouldBeLost, ForeignMigrationHistory, Schema
 from eventstore.migrations.environment import VERSION_TABLE
 from eventstore.tables import SCHEMA_VERSION
 from tests.fix_engines import changing_history
-from tests.fix_migrations import ROOT, catalog, run_alembic, url_of
+from tests.fix_migrations import ROOT, BringTo, catalog, run_alembic, url_of
 
 pytestmark = pytest.mark.slow
 
@@ -95,8 +95,8 @@ def validated(rows: list[tuple[object, ...]]) -> list[tuple[object, ...]]:
     return [(*row[:3], str(row[3]).removesuffix(" NOT VALID")) for row in rows]
 
 
-def test_undoing_and_redoing_keeps_events_snapshots_and_positions(new_engine: Engine) -> None:
-    migrations.upgrade(new_engine)
+def test_undoing_and_redoing_keeps_events_snapshots_and_positions(bring_to: BringTo, new_engine: Engine) -> None:
+    bring_to(new_engine)
     store = EventStore(new_engine)
     for version in range(3):
         store.append("order-1", [NewEvent("placed", {"n": version})], expected_version=version)
@@ -157,8 +157,8 @@ def test_a_revision_that_fails_leaves_nothing_behind(new_engine: Engine) -> None
     assert migrations.verify(new_engine) == []
 
 
-def test_undoing_the_first_revision_refuses_to_lose_events(new_engine: Engine) -> None:
-    migrations.upgrade(new_engine)
+def test_undoing_the_first_revision_refuses_to_lose_events(bring_to: BringTo, new_engine: Engine) -> None:
+    bring_to(new_engine)
     store = EventStore(new_engine)
     store.append("order-1", [NewEvent("placed")], expected_version=0)
     with pytest.raises(EventsWouldBeLost):
@@ -245,9 +245,9 @@ def test_a_schema_that_does_not_fit(any_engine: Engine) -> None:
     assert migrations.check(any_engine) == (SCHEMA_VERSION + 5, SCHEMA_VERSION)
 
 
-def test_this_code_works_on_every_revision(new_engine: Engine) -> None:
+def test_this_code_works_on_every_revision(bring_to: BringTo, new_engine: Engine) -> None:
     """Code is deployed before, or after, or while the schema changes; it asks for it once."""
-    migrations.upgrade(new_engine, "es_0001")
+    bring_to(new_engine, "es_0001")
     store = EventStore(new_engine)
     for version, (revision, _) in enumerate(migrations.pending(new_engine)):
         for one in (store, EventStore(new_engine)):

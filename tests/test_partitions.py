@@ -1,8 +1,10 @@
 """Partitions of the log by position: made online, added to, carried over, refused, verified."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Column, Engine, Integer, MetaData, Table, create_engine, text
+from sqlalchemy.exc import DBAPIError
 
 from eventstore import ANY, Append, EventFilter, EventStore, NewEvent, maintenance, migrations
 from eventstore.codecs import JSONCodec
+from eventstore.detaching import detach_part
 from eventstore.errors import (
     ConcurrencyConflict,
     InvalidInput,
@@ -33,6 +37,8 @@ from eventstore.migrations import partitioning
 from eventstore.parts import Runway
 from eventstore.transfer import export_events, import_events
 from eventstore.views import EventViews
+from tests.fix_documentation import ROOT
+from tests.waiting import start_waiting
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.slow]
 
@@ -305,6 +311,48 @@ def test_a_lock_that_is_not_free_is_retried_and_named(postgres_engine: Engine) -
     assert positions(store) == [1]
 
 
+def test_runs_at_the_same_time_come_one_after_the_other(postgres_engine: Engine) -> None:
+    """As from cron on two machines."""
+    append(EventStore(postgres_engine), "order-1", 30)
+    with ThreadPoolExecutor(2) as threads:
+        for work in (
+            lambda: partitioning.enable(postgres_engine, size=10, margin=5, days=0),
+            lambda: partitioning.add(postgres_engine, size=10, days=2).parts,
+        ):
+            runs = [threads.submit(work) for _ in range(2)]
+            found = [[part.name for part in run.result(60)] for run in runs]
+    assert sorted(len(names) for names in found) == [0, 6]
+    assert [part.number for part in partitioning.parts(postgres_engine)] == list(range(1, 9))
+    assert migrations.verify(postgres_engine) == []
+
+
+def test_a_default_partition_is_refused_by_name_and_found(postgres_engine: Engine) -> None:
+    store = EventStore(postgres_engine)
+    append(store, "order-1", 3)
+    partitioning.enable(postgres_engine, size=10, margin=1, days=0)
+    execute(postgres_engine, "CREATE TABLE es_events_rest PARTITION OF es_events DEFAULT")
+    for work in (
+        lambda: partitioning.parts(postgres_engine),
+        lambda: partitioning.add(postgres_engine),
+        lambda: detach_part(store, "es_events_1", folder=None),
+    ):
+        with pytest.raises(PartitioningRefused, match="DETACH PARTITION es_events_rest"):
+            work()
+    assert "es_events_rest" in str([finding for finding in maintenance.diagnose(store) if finding.subject == "parts"])
+
+
+def test_parts_without_the_row_level_security_of_the_log_are_found(postgres_engine: Engine) -> None:
+    """A tenant who may read the log may read its parts: there, the policies of the log do not apply."""
+    partitioning.enable(postgres_engine, size=10, margin=1, days=0)
+    execute(postgres_engine, "ALTER TABLE es_events ENABLE ROW LEVEL SECURITY")
+    findings = [finding for finding in migrations.verify(postgres_engine) if finding.table != "es_events"]
+    assert [finding.table for finding in findings] == ["es_events_1", "es_events_2"]
+    for finding in findings:
+        migrations.fix(postgres_engine, finding)
+    assert [finding.table for finding in migrations.verify(postgres_engine)] == ["es_events"]
+    assert scalars(postgres_engine, "SELECT relrowsecurity FROM pg_class WHERE relname = 'es_events_1'") == [True]
+
+
 def test_imported_events_with_their_positions_are_all_read(
     postgres_engine: Engine, make_engine: Callable[[], Engine], tmp_path: Path
 ) -> None:
@@ -493,10 +541,50 @@ def test_views_and_their_indexes_are_made_for_all_parts(postgres_engine: Engine)
     assert views.check(postgres_engine) == []
     assert scalars(postgres_engine, "SELECT total FROM placed ORDER BY 1") == [1, 2, 3]
     execute(postgres_engine, "DROP INDEX placed_total_idx")
-    assert [change.is_index for change in views.apply(postgres_engine)] == [True]
+    with ThreadPoolExecutor(2) as threads, postgres_engine.connect() as holder:
+        store.join(holder).append("order-2", [Placed(4)], expected_version=ANY)
+        applying = start_waiting(threads, holder, views.apply, postgres_engine)
+        threads.submit(store.append, "order-3", [Placed(5)], expected_version=ANY).result(
+            30
+        )  # it does not queue behind
+        holder.rollback()
+        assert [change.is_index for change in applying.result(60)] == [True]
     assert views.check(postgres_engine) == []
     partitioning.add(postgres_engine, days=5, size=10)
     assert views.check(postgres_engine) == []
+
+
+def test_an_index_of_ones_own_is_built_as_the_page_says(postgres_engine: Engine) -> None:
+    store = EventStore(postgres_engine)
+    append(store, "order-1", 3)
+    partitioning.enable(postgres_engine, size=10, margin=1, days=0)
+    page = (ROOT / "docs" / "how-to" / "indexes.md").read_text("utf-8").partition("### On a partitioned log")[2]
+    recipe, of_a_part = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)[:2]
+    *first, query = [statement.strip() for statement in recipe.split(";")]
+    is_valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'shop_events_correlation_id_idx'::regclass"
+    with postgres_engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for statement in first:
+            connection.exec_driver_sql(statement)
+        with pytest.raises(DBAPIError, match="concurrently"):
+            connection.exec_driver_sql(first[1].replace("INDEX", "INDEX CONCURRENTLY").replace("ONLY", ""))
+        lines = connection.exec_driver_sql(query.removesuffix(r"\gexec")).all()
+        assert of_a_part.split(";\n") == [*lines[0], ""]
+        assert scalars(postgres_engine, is_valid) == [False]
+        assert (
+            len(partitioning.add(postgres_engine, size=5, days=5).parts) > 1
+        )  # they get it, though it is not complete
+        for statement in (cell for line in lines for cell in line):
+            connection.exec_driver_sql(statement)
+    assert scalars(postgres_engine, is_valid) == [True]
+    of_parts = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'shop_events_correlation_id_idx'::regclass"
+    partitioning.add(postgres_engine, size=5, days=20)
+    assert scalars(postgres_engine, of_parts) == [len(partitioning.parts(postgres_engine))]
+    assert migrations.verify(postgres_engine) == []
+    with postgres_engine.connect() as connection:
+        connection.exec_driver_sql("SET enable_seqscan = off")
+        query = "EXPLAIN SELECT * FROM es_events WHERE metadata ->> 'correlation_id' = 'x'"
+        plan = "\n".join(connection.exec_driver_sql(query).scalars())
+    assert "shop_events_correlation_id_idx_1" in plan
 
 
 def test_the_commands_say_what_they_do(postgres_engine: Engine) -> None:
@@ -520,4 +608,6 @@ def test_the_commands_say_what_they_do(postgres_engine: Engine) -> None:
     assert run("add").stdout.startswith("no part was needed; ")
     listed = run("list").stdout.splitlines()
     assert listed[0].split("\t")[:3] == ["es_events_1", "1", "11"]
-    assert listed[0].split("\t")[-1] == "current"
+    assert listed[0].split("\t")[-2:] == ["current", ""]
+    detached = run("detach", "es_events_1", "--without-export")
+    assert "events may still be appended" in detached.stderr

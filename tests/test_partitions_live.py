@@ -1,6 +1,7 @@
 """A log is partitioned, killed at each step and run again, beside writers, a reader and a projection; none is missed.
 
-The writers roll some appends back, keep some open in joined transactions, and prepare some.
+The writers roll some appends back, keep some open in joined transactions, and prepare some, which stay prepared for
+moments. Reader and projection run all the time; what they got is compared with what is stored.
 """
 
 import os
@@ -12,12 +13,13 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any, Final
 
 import pytest
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, text
 
-from eventstore import ANY, EventStore, NewEvent, Projection, Worker, migrations
+from eventstore import ANY, EventStore, NewEvent, Projection, RecordedEvent, Worker, migrations
 from eventstore.migrations import partitioning
 from eventstore.tokens import PositionToken
 
@@ -28,14 +30,18 @@ EVENTS: Final = int(os.environ.get("EVENTSTORE_TEST_PARTITIONED_EVENTS", "300000
 STEPS: Final = 7
 """More than `enable` reports, so that the last run is completed."""
 
+LONGEST_LOCK: Final = float(os.environ.get("EVENTSTORE_TEST_LONGEST_LOCK", "0.5"))
+"""For how many seconds both tables may be locked."""
+
 KILLED_AT: Final = """
-import os, signal, sys
+import os, signal, sys, time
 from sqlalchemy import create_engine
 from eventstore.migrations import partitioning
 left = int(sys.argv[2])
 def kill(progress):
     global left
     left -= 1
+    print(time.monotonic(), progress.step, flush=True)
     if left == 0:
         os.kill(os.getpid(), signal.SIGKILL)
 partitioning.enable(
@@ -47,12 +53,14 @@ partitioning.enable(
 class Writing:
     """Writers, until `stop`; they keep how long the longest append took."""
 
-    def __init__(self, engine: Engine, seed: int) -> None:
+    def __init__(self, engine: Engine, seed: int, pause_seconds: float) -> None:
         self._engine = engine
         self._seed = seed
+        self._pause_seconds = pause_seconds
         self._stopped = threading.Event()
         self.longest = 0.0
         self.stored = 0
+        self.prepared = 0
         with engine.connect() as connection:
             self._prepares = connection.execute(text("SHOW max_prepared_transactions")).scalar_one() != "0"
 
@@ -68,12 +76,12 @@ class Writing:
                 store.append(stream_id, NewEvent("written"), expected_version=ANY)
                 appended += 1
             else:
-                appended += self._in_transaction(store, stream_id, kind, f"{number}-{appended}")
+                appended += self._in_transaction(store, stream_id, chance, kind, f"{number}-{appended}")
             self.longest = max(self.longest, time.monotonic() - began)
-            time.sleep(chance.random() * 0.004)
+            time.sleep(chance.random() * self._pause_seconds)
         self.stored += appended
 
-    def _in_transaction(self, store: EventStore, stream_id: str, kind: float, name: str) -> int:
+    def _in_transaction(self, store: EventStore, stream_id: str, chance: random.Random, kind: float, name: str) -> int:
         """Append, and roll back, commit, or prepare and commit."""
         with self._engine.connect() as connection:
             store.join(connection).append(stream_id, [NewEvent("joined"), NewEvent("joined")], expected_version=ANY)
@@ -85,6 +93,8 @@ class Writing:
                 return 2
             connection.execute(text(f"PREPARE TRANSACTION 'part-{name}'"))
             connection.connection.dbapi_connection.rollback()  # type: ignore[union-attr]  # it has ended
+            time.sleep(chance.random() * 0.1)
+        self.prepared += 1
         with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text(f"COMMIT PREPARED 'part-{name}'"))
         return 2
@@ -93,8 +103,9 @@ class Writing:
 class Reading:
     """A reader that keeps what it receives, in order."""
 
-    def __init__(self, engine: Engine, after: int) -> None:
+    def __init__(self, engine: Engine, after: int, pause_seconds: float) -> None:
         self._store = EventStore(engine)
+        self._pause_seconds = pause_seconds
         self._after: int | PositionToken = after
         self._stopped = threading.Event()
         self.received: list[int] = []
@@ -105,12 +116,57 @@ class Reading:
     def run(self) -> None:
         while not self._stopped.is_set():
             self.read()
-            time.sleep(0.005)
+            time.sleep(self._pause_seconds)
 
     def read(self) -> None:
         for event in self._store.read_all(after_position=self._after, wait_seconds=0):
             self.received.append(event.position)
             self._after = PositionToken(event.position, event.event_id, event.stream_id, event.version)
+
+
+class Projecting:
+    """A projection that keeps the positions of its events in a table, in the transactions of its batches."""
+
+    def __init__(self, engine: Engine, pause_seconds: float) -> None:
+        self._pause_seconds = pause_seconds
+        with engine.begin() as connection:
+            connection.execute(text("CREATE TABLE counted (place bigserial, position bigint)"))
+        counted = Projection("counted")
+        for event_type in ("written", "joined"):
+            counted.on(event_type)(self._count)
+        self._engine = engine
+        self._worker = Worker(EventStore(engine), counted)
+        self._stopped = threading.Event()
+        self.while_others_wrote = 0
+
+    @staticmethod
+    def _count(event: RecordedEvent, connection: Connection) -> None:
+        connection.execute(text("INSERT INTO counted (position) VALUES (:position)"), {"position": event.position})
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def run(self) -> None:
+        while not self._stopped.is_set():
+            self._worker.run_once()
+            time.sleep(self._pause_seconds)
+        self.while_others_wrote = len(self.positions())
+
+    def positions(self) -> list[int]:
+        with self._engine.connect() as connection:
+            return list(connection.execute(text("SELECT position FROM counted ORDER BY place")).scalars())
+
+    def finish(self) -> list[int]:
+        self._worker.run_until_caught_up()
+        return self.positions()
+
+
+def longest_lock(reports: list[tuple[float, str]]) -> float:
+    """Return for how long both tables were locked: from the report of that to the next one, after the commit."""
+    return max(
+        (after - at for (at, step), (after, _) in pairwise(reports) if step == "both tables are locked"),
+        default=0.0,
+    )
 
 
 def fill(engine: Engine, events: int) -> None:
@@ -129,17 +185,19 @@ def fill(engine: Engine, events: int) -> None:
         )
 
 
-def partition_beside_others(url: str, events: int, *, size: int, margin: int, steps: range) -> Writing:
+def partition_beside_others(
+    url: str, events: int, *, size: int, margin: int, steps: range, pause_seconds: float
+) -> tuple[Writing, float]:
     engine = create_engine(url, pool_size=WRITERS + 6)
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     fill(engine, events)
-    writing, reading = Writing(engine, seed), Reading(engine, events // 3 * 3)
-    counted = Projection("counted")
-    rows: list[int] = []
-    counted.on("written")(lambda event, _: rows.append(event.position))
-    counted.on("joined")(lambda event, _: rows.append(event.position))
-    tasks: list[Callable[[], Any]] = [*(lambda n=n: writing.run(n) for n in range(WRITERS)), reading.run]
+    writing = Writing(engine, seed, pause_seconds)
+    reading, projecting = Reading(engine, events // 3 * 3, pause_seconds), Projecting(engine, pause_seconds)
+    tasks: list[Callable[[], Any]] = [
+        *(lambda n=n: writing.run(n) for n in range(WRITERS)), reading.run, projecting.run,
+    ]  # fmt: skip
+    locked = 0.0
     with ThreadPoolExecutor(len(tasks)) as threads:
         futures = [threads.submit(task) for task in tasks]
         try:
@@ -147,6 +205,8 @@ def partition_beside_others(url: str, events: int, *, size: int, margin: int, st
                 arguments = [url, str(step), str(size), str(margin)]
                 done = subprocess.run([sys.executable, "-c", KILLED_AT, *arguments], check=False, capture_output=True)
                 assert done.returncode in {0, -signal.SIGKILL}, done.stderr.decode()
+                lines = [line.partition(" ") for line in done.stdout.decode().splitlines()]
+                locked = max(locked, longest_lock([(float(at), what) for at, _, what in lines]))
                 time.sleep(0.2)
             began = time.monotonic()
             partitioning.enable(engine, size=size, margin=margin, days=0)
@@ -155,7 +215,10 @@ def partition_beside_others(url: str, events: int, *, size: int, margin: int, st
             time.sleep(0.5)
         finally:
             writing.stop()
+            for future in futures[:WRITERS]:
+                future.result()
             reading.stop()
+            projecting.stop()
             for future in futures:
                 future.result()
     reading.read()
@@ -164,21 +227,29 @@ def partition_beside_others(url: str, events: int, *, size: int, margin: int, st
         stored = list(connection.execute(query, {"after": events // 3 * 3}).scalars())
     assert reading.received == stored, "missed, doubled or inverted"
     assert len(stored) == writing.stored
-    Worker(EventStore(engine), counted).run_until_caught_up()
-    assert rows == stored
+    assert projecting.while_others_wrote > 0
+    assert projecting.finish() == stored, "missed, doubled or inverted"
     assert len(partitioning.parts(engine)) >= 2
     assert migrations.verify(engine) == []
-    print(f"{len(stored)} events beside it, the longest append {writing.longest:.2f} s")
+    print(
+        f"{len(stored)} events beside it, {writing.prepared} transactions prepared; both tables were locked for "
+        f"{locked:.3f} s, the longest append took {writing.longest:.2f} s, and the projection had handled "
+        f"{projecting.while_others_wrote} when the writers stopped"
+    )
+    assert locked > 0
     engine.dispose()
-    return writing
+    return writing, locked
 
 
 def test_a_log_is_partitioned_beside_writers_and_readers(postgres_url: str) -> None:
-    partition_beside_others(postgres_url, 300, size=5_000, margin=100_000, steps=range(2, 7, 2))
+    partition_beside_others(postgres_url, 300, size=5_000, margin=100_000, steps=range(2, 7, 2), pause_seconds=0.1)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_three_million_events_are_partitioned_beside_writers_and_readers(postgres_url: str) -> None:
-    writing = partition_beside_others(postgres_url, EVENTS, size=5_000_000, margin=200_000, steps=range(1, STEPS))
+    writing, locked = partition_beside_others(
+        postgres_url, EVENTS, size=5_000_000, margin=200_000, steps=range(1, STEPS)
+    )
+    assert locked <= LONGEST_LOCK
     assert writing.longest < float(os.environ.get("EVENTSTORE_TEST_LONGEST_APPEND", "5"))

@@ -2,9 +2,10 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -21,7 +22,6 @@ from eventstore import (
     ProjectionBehind,
     ProjectionFailed,
     RecordedEvent,
-    migrations,
 )
 from eventstore.errors import (
     NotInTransaction,
@@ -52,6 +52,7 @@ from eventstore.testing.projection_contract import (
     totals,
 )
 from tests.fix_engines import changing_history
+from tests.fix_migrations import BringTo
 
 
 @pytest.fixture
@@ -262,6 +263,43 @@ def test_a_handler_that_is_none_is_refused() -> None:
     wrong: Any = Projection("totals").on("counted")
     with pytest.raises(InvalidInput, match="a handler of projection 'totals' must be a function, not NoneType"):
         wrong(None)
+
+
+async def _coroutine_function(_event: object, _connection: object) -> None:
+    """Its calls alone would do nothing, and the checkpoint would pass its events."""
+
+
+def _generator(_event: object, _connection: object) -> Iterator[None]:
+    yield
+
+
+async def _asynchronous_generator(_event: object, _connection: object) -> AsyncIterator[None]:
+    yield
+
+
+class _Coroutines:
+    async def __call__(self, _event: object, _connection: object) -> None:
+        """As above."""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "what"),
+    [
+        (_coroutine_function, r"a coroutine function \(async def\)"),
+        (partial(_coroutine_function), "a coroutine function"),
+        (_Coroutines(), "a coroutine function"),
+        (_asynchronous_generator, "a coroutine function"),
+        (_generator, r"a generator \(with yield\)"),
+    ],
+)
+def test_a_handler_that_a_call_does_not_run_is_refused(wrong: Any, what: str) -> None:
+    projection = Projection("totals")
+    match = f"a handler of projection 'totals' must be a plain function, not {what}, which a call does not run"
+    with pytest.raises(InvalidInput, match=match if "(" in what else what):
+        projection.on("counted")(wrong)
+    with pytest.raises(InvalidInput, match="outside effects, must be a plain function"):
+        projection.on("counted", outside=True)(wrong)
+    projection.on("counted")(print)
 
 
 def test_a_handler_that_is_refused_is_for_none_of_its_types() -> None:
@@ -687,8 +725,8 @@ def test_only_a_joined_store_has_a_connection(store: EventStore) -> None:
     assert counted(store.engine) == {"mine": 1}
 
 
-def test_an_older_schema_says_what_to_run(new_engine: Engine) -> None:
-    migrations.upgrade(new_engine, "es_0004")
+def test_an_older_schema_says_what_to_run(bring_to: BringTo, new_engine: Engine) -> None:
+    bring_to(new_engine, "es_0004")
     store = EventStore(new_engine)
     append(store, "order-1")
     for call in (

@@ -1,6 +1,5 @@
 """Commands of many processes on few aggregates, and a very long stream."""
 
-import multiprocessing
 import random
 import time
 from collections import Counter
@@ -15,10 +14,9 @@ from eventstore import ConcurrencyConflict, EventStore, RecordedEvent, Repositor
 from eventstore.repository import LoadedAggregate, SnapshotCounts, every, retry_conflicts
 from tests.accounts import Deposited, FrozenAccount, NotEnough, Withdrawn, deposit, event_types, withdraw
 from tests.fix_engines import sqlite_when_there_is_time
+from tests.processes import clean_processes
 
-PROCESSES = 8
 ACCOUNTS = 10
-COMMANDS = {"postgresql": 5000, "sqlite": 480}
 
 
 def accounts_of(store: EventStore, *, attempts: int = 10) -> Repository[FrozenAccount]:
@@ -72,15 +70,23 @@ def run_commands(url: str, seed: int, process: int, count: int) -> tuple[list[Ou
 
 
 @pytest.mark.slow
-@sqlite_when_there_is_time
-def test_every_command_is_applied_once_or_reported(any_url: str) -> None:
+def test_every_command_is_applied_once_or_reported(postgres_url: str) -> None:
+    run_processes(postgres_url, processes=4, count=800)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("any_url", "count"), [("postgresql", 5000), ("sqlite", 480)], indirect=["any_url"])
+def test_so_is_every_one_of_many(any_url: str, count: int) -> None:
+    run_processes(any_url, processes=8, count=count)
+
+
+def run_processes(any_url: str, *, processes: int, count: int) -> None:
     seed = random.SystemRandom().randrange(10**6)
     print("seed:", seed)
-    count = COMMANDS[any_url.partition(":")[0].partition("+")[0]]
     began = time.perf_counter()
-    with ProcessPoolExecutor(PROCESSES, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes, mp_context=clean_processes()) as pool:
         futures = [
-            pool.submit(run_commands, any_url, seed, process, count // PROCESSES) for process in range(PROCESSES)
+            pool.submit(run_commands, any_url, seed, process, count // processes) for process in range(processes)
         ]
         done = [future.result() for future in futures]
     seconds = time.perf_counter() - began
@@ -112,14 +118,14 @@ def test_every_command_is_applied_once_or_reported(any_url: str) -> None:
     assert sum(each.saved for each in counts) > ACCOUNTS
 
 
-LENGTH = 40_000
 STEP = 1000
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("length_in_the_end", [4_000, pytest.param(40_000, marks=pytest.mark.long)])
 @sqlite_when_there_is_time
-def test_loading_does_not_grow_with_the_length_of_the_stream(any_engine: Engine) -> None:
-    """A stream of 40,000 events with a snapshot every 1,000: what is read is bounded, whatever its length."""
+def test_loading_does_not_grow_with_the_length_of_the_stream(any_engine: Engine, length_in_the_end: int) -> None:
+    """A stream of very many events with a snapshot every 1,000: what is read is bounded, whatever its length."""
     store = EventStore(any_engine, event_types=event_types)
     accounts = Repository(
         store, category="account", initial=FrozenAccount, evolve=FrozenAccount.after, snapshots=every(STEP)
@@ -147,13 +153,13 @@ def test_loading_does_not_grow_with_the_length_of_the_stream(any_engine: Engine)
         return loaded
 
     batch = [Deposited(Decimal(2)), Withdrawn(Decimal(1))] * 125
-    for length in range(len(batch), LENGTH + 1, len(batch)):
+    for length in range(len(batch), length_in_the_end + 1, len(batch)):
         assert accounts.execute("1", lambda _: batch).version == length
         assert measure().version == length
         assert (evolved[0], len(statements)) == (length % STEP, 1)
-    assert accounts.snapshot_counts == SnapshotCounts(saved=LENGTH // STEP)
+    assert accounts.snapshot_counts == SnapshotCounts(saved=length_in_the_end // STEP)
     with_snapshot = measure()
     store.snapshots.delete("account-1")
     print("without a snapshot:")
     assert measure() == replace(with_snapshot, snapshot_version=0)
-    assert (evolved[0], len(statements)) == (LENGTH, LENGTH // 1000 + 1)
+    assert (evolved[0], len(statements)) == (length_in_the_end, length_in_the_end // 1000 + 1)

@@ -232,6 +232,12 @@ def test_members_that_do_not_fit_are_refused(store: EventStore, accounts: Accoun
         refuse(None, accounts)
     with pytest.raises(InvalidInput, match="attempts"):
         refuse(never_called, accounts, attempts=0)
+
+    async def never_awaited(*_: Any) -> None:
+        """The transaction would be committed before it runs."""
+
+    with pytest.raises(InvalidInput, match="function must be a plain function, not a coroutine function"):
+        refuse(never_awaited, accounts)
     with store.transaction() as one, pytest.raises(InvalidInput, match="some members are joined"):
         refuse(never_called, accounts.join(one), accounts)
     other = EventStore.in_memory(event_types=event_types)

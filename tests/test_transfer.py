@@ -26,6 +26,7 @@ from eventstore.tokens import PositionToken
 from eventstore.transfer import Exported, ExportProgress, ImportProgress, export_events, import_events
 from eventstore.transfer.resuming import read_end
 from tests.fix_engines import changing_history, migrated_sqlite
+from tests.fix_migrations import BringTo
 from tests.waiting import start_reading
 
 Make = Callable[..., EventStore]
@@ -493,8 +494,8 @@ def test_bad_arguments_are_errors(here: EventStore, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("all*"))
 
 
-def test_tables_that_are_too_old_are_told(new_engine: Engine, tmp_path: Path) -> None:
-    migrations.upgrade(new_engine, "es_0005")
+def test_tables_that_are_too_old_are_told(bring_to: BringTo, new_engine: Engine, tmp_path: Path) -> None:
+    bring_to(new_engine, "es_0005")
     with pytest.raises(SchemaOutdated):
         export_events(EventStore(new_engine), tmp_path / "all.jsonl")
 

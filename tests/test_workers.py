@@ -138,6 +138,37 @@ def test_a_program_ends_although_its_worker_runs(store: EventStore, what: str) -
     assert done.returncode == 3
 
 
+def test_a_worker_that_was_stopped_says_so_if_it_is_run_again(store: EventStore) -> None:
+    """It would do nothing, and its caller would wait for events that are never handled."""
+    of_block, of_run, of_context = (Worker(store, folding()) for _ in range(3))
+    with of_block.running():
+        append(store)
+    of_run.run_forever(on_batch=lambda _: of_run.stop())
+    with of_context:
+        of_context.run_once()
+    for worker in (of_block, of_run, of_context):
+        runs: list[Callable[[], object]] = [
+            worker.run_forever,
+            worker.run_until_caught_up,
+            worker.running().__enter__,
+            Workers(worker).run_forever,
+            Workers(worker).run_until_caught_up,
+            Workers(worker).running().__enter__,
+        ]
+        for run in runs:
+            with pytest.raises(InvalidInput, match="this worker of projection 'totals' was stopped, which is for good"):
+                run()
+
+
+def test_a_worker_that_is_stopped_before_its_first_run_ends_at_once(store: EventStore) -> None:
+    """A signal may come just before."""
+    append(store)
+    worker = Worker(store, folding())
+    worker.stop()
+    worker.run_forever()
+    assert folded(store.engine) == {}
+
+
 # --- what to wait for
 
 
@@ -173,6 +204,25 @@ def test_wait_for_refuses_what_has_no_position(store: EventStore, wrong: Any) ->
 def all_running(*workers: Worker) -> Iterator[Workers]:
     with Workers(*workers).running() as together:
         yield together
+
+
+def test_ctrl_c_stops_workers(store: EventStore) -> None:
+    """Their caller, for example in a notebook, would have no other way to stop them."""
+    interrupting, handled = Projection("interrupting"), list[int]()
+
+    @interrupting.on
+    def interrupt(event: RecordedEvent, _connection: Connection) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)
+        handled.append(event.position)
+
+    position = append(store)
+    with pytest.raises(KeyboardInterrupt):
+        Workers(Worker(store, interrupting), Worker(store, folding())).run_forever()
+    assert not [
+        thread for thread in threading.enumerate() if thread.name in {"eventstore interrupting", "eventstore totals"}
+    ]
+    assert handled == [position], "the batch was finished"
 
 
 def test_workers_run_several_projections(store: EventStore) -> None:

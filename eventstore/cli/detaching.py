@@ -7,7 +7,8 @@ import click
 
 from eventstore.cli.database import store_options
 from eventstore.cli.output import counted, note, print_json
-from eventstore.detaching import DetachOutcome, Manifest, Partition, PartProgress, detach_part, export_part
+from eventstore.detaching import DetachOutcome, Manifest, PartProgress, detach_part, export_part
+from eventstore.parts import Part
 from eventstore.store import EventStore
 
 _by_stream = click.option(
@@ -109,7 +110,7 @@ def _manifest(manifest: Manifest) -> dict[str, Any]:
 
 
 def _outcome(outcome: DetachOutcome, *, dry_run: bool) -> dict[str, Any]:
-    part: Partition = outcome.part
+    part: Part = outcome.part
     return {
         "part": part.name,
         "first_position": part.first_position,

@@ -12,7 +12,7 @@ from eventstore.cli.progress import reporting
 from eventstore.cli.reading import POSITIVE
 from eventstore.health.parts import describe
 from eventstore.migrations import partitioning
-from eventstore.parts import Part, Runway
+from eventstore.parts import Part, PartState, Runway
 
 _COLUMNS = (
     Column("name", "part", "cyan"),
@@ -21,6 +21,7 @@ _COLUMNS = (
     Column("events", "events (about)"),
     Column("size_bytes", "bytes"),
     Column("state", "state"),
+    Column("location", "exported to"),
 )
 _lock_timeout = click.option(
     "--lock-timeout", type=float, default=0.2, show_default=True, metavar="SECONDS",
@@ -80,7 +81,7 @@ def enable(
         )
     runway = partitioning.runway(engine, schema=schema)
     if as_json:
-        print_json({"parts": [asdict(part) for part in parts], "runway": _as_dict(runway)})
+        print_json({"parts": [_part(part) for part in parts], "runway": _as_dict(runway)})
     elif runway is not None:
         click.echo(f"the log has {len(parts)} parts now; {describe(runway)}")
         click.echo("run `eventstore partitions add` every day from now on")
@@ -117,7 +118,7 @@ def add(
             on_progress=report,
         )
     if as_json:
-        print_json({"added": [asdict(part) for part in added.parts], "runway": _as_dict(added.runway)})
+        print_json({"added": [_part(part) for part in added.parts], "runway": _as_dict(added.runway)})
     else:
         number = len(added.parts)
         what = "no part was needed" if not number else f"added {number} part{'' if number == 1 else 's'}"
@@ -127,19 +128,32 @@ def add(
 @partitions.command("list")
 @database_options
 def list_(*, engine: Engine, schema: str | None, as_json: bool) -> None:
-    """List the parts of the log in the order of their positions, and how long they last.
+    """List the parts of the log in the order of their positions, also those detached, and how long they last.
 
-    In a pipe, the lines have: name, first position, last position, estimated events, bytes, state.
+    In a pipe, the lines have: name, first position, last position, estimated events, bytes, state, export.
     """
     parts = partitioning.parts(engine, schema=schema)
     runway = partitioning.runway(engine, schema=schema)
-    rows = [asdict(part) | {"state": _state(part, runway)} for part in parts]
+    rows = [_row(part, runway) for part in parts]
     print_rows(_COLUMNS, rows, as_json=as_json, empty="the log is not partitioned")
     if runway is not None and not as_json:
         note(describe(runway))
 
 
+def _row(part: Part, runway: Runway | None) -> dict[str, object]:
+    location = None if part.detached is None else part.detached.location
+    return _part(part) | {"state": _state(part, runway), "location": location}
+
+
+def _part(part: Part) -> dict[str, object]:
+    row = asdict(part)
+    del row["state"], row["detached"]
+    return row
+
+
 def _state(part: Part, runway: Runway | None) -> str:
+    if part.state is not PartState.ATTACHED:
+        return part.state.value
     next_position = 1 if runway is None else runway.drawn + 1
     if part.last_position < next_position:
         return "full"

@@ -3,7 +3,8 @@
 A check returns the value (the plain string, for an enum of strings) or raises an error that names the parameter.
 """
 
-from collections.abc import Iterable, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -98,6 +99,21 @@ def check_function(name: str, value: object) -> None:
     if not callable(value):
         msg = f"{name} must be a function or class, not {type(value).__name__}"
         raise InvalidInput(msg)
+
+
+def check_runs_when_called(name: str, function: Callable[..., object]) -> None:
+    """Check that a function is neither a coroutine function nor a generator: a call alone would not run it.
+
+    Raises:
+        InvalidInput: It is one.
+    """
+    for each in (function, type(function).__call__):
+        if inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each):
+            msg = f"{name} must be a plain function, not a coroutine function (async def), which a call does not run"
+            raise InvalidInput(msg)
+        if inspect.isgeneratorfunction(each):
+            msg = f"{name} must be a plain function, not a generator (with yield), which a call does not run"
+            raise InvalidInput(msg)
 
 
 # --- texts

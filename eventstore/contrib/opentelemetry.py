@@ -20,7 +20,7 @@ from eventstore.common.error_type import error_type
 from eventstore.correlation import metadata_context
 from eventstore.errors import ConcurrencyConflict, InvalidInput
 from eventstore.observer import DatabaseAddress, Operation
-from eventstore.store import EventStore
+from eventstore.store import EventStore, check_store
 from eventstore.streams import category_of
 
 _SCOPE: Final = "eventstore"
@@ -77,9 +77,7 @@ def instrument(
         instrument(store)
         ```
     """
-    if not isinstance(store, EventStore):
-        msg = f"instrument takes an EventStore, not {type(store).__name__}"
-        raise InvalidInput(msg)
+    check_store(store, may_be_joined=True, in_asyncio="instrument its sync_store")
     if isinstance(store.observer, _OpenTelemetry):
         msg = "this store is instrumented already; remove the second call, which would count each append twice"
         raise InvalidInput(msg)

@@ -10,6 +10,7 @@ from eventstore.codecs.metadata import tags_of
 from eventstore.common.validation import MAX_VERSION, check_event_type, check_stream_id
 from eventstore.core.core import Appended, Core
 from eventstore.core.deletion import remove_events
+from eventstore.core.detached import check_stream
 from eventstore.errors import DamagedExport, DecodingError, ImportConflict
 from eventstore.events import STREAM_DELETED_EVENT, TOMBSTONE_ERRORS, tombstone_error
 from eventstore.rows.mapper import EVENT_TYPE, StoredEvent
@@ -47,6 +48,7 @@ class EventLoader:
 
         Raises:
             ImportConflict: An event contradicts what is stored.
+            HistoryDetached: An event was here, and may have been detached, so it can't be compared.
         """
         if any(tags_of(event.metadata) for event in events):
             self._core.tags_gate(run)
@@ -119,6 +121,7 @@ class EventLoader:
         if row is None:
             if self._is_before_tombstone(run, event):
                 return
+            check_stream(run, event.stream_id)
             msg = "the stream is at a higher version here, but does not have this event"
             raise ImportConflict(event.stream_id, event.version, msg)
         _, _, event_id, event_type, schema_version, codec, data, position = row

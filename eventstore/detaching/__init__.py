@@ -1,5 +1,7 @@
 """Parts of the log: the partitions of es_events, which are exported, detached, and read from their exports.
 
+`eventstore.migrations.partitioning.parts` lists them.
+
 ```python
 from eventstore.detaching import detach_part, read_part
 
@@ -12,21 +14,16 @@ for event in read_part(store, "/archive/es_events_1"):
 from eventstore.detaching.detach import DetachOutcome, detach_part
 from eventstore.detaching.exporting import PartProgress, export_part
 from eventstore.detaching.manifest import Manifest, PartFile
-from eventstore.detaching.partition import Detached, Partition, PartState, list_parts
 from eventstore.detaching.reading import check_part, load_part, read_part
 
 __all__ = [
     "DetachOutcome",
-    "Detached",
     "Manifest",
     "PartFile",
     "PartProgress",
-    "PartState",
-    "Partition",
     "check_part",
     "detach_part",
     "export_part",
-    "list_parts",
     "load_part",
     "read_part",
 ]

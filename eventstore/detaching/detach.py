@@ -8,7 +8,7 @@ older than the row may be used for a statement that is planned later.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,19 +19,12 @@ from eventstore.common.backoff import spread
 from eventstore.common.validation import check_flag, check_seconds
 from eventstore.detaching.exporting import OnProgress, PartProgress, ends_of, export_part
 from eventstore.detaching.manifest import Manifest
-from eventstore.detaching.partition import (
-    Partition,
-    PartState,
-    check_full,
-    check_store,
-    find_part,
-    list_parts,
-    parts_on,
-)
+from eventstore.detaching.partition import check_full, check_has_parts, find_part, parts_of_store
 from eventstore.errors import DamagedExport, InvalidInput, PartInUse, TableLocked
 from eventstore.migrations import catalog, deploy_lock
 from eventstore.migrations.refusals import refusals
 from eventstore.migrations.session import no_timeouts, set_aside
+from eventstore.parts import Part, PartState
 from eventstore.store import EventStore
 from eventstore.tables import PARTS_CAN_BE_DETACHED
 from eventstore.tables.names import qualified_name
@@ -65,8 +58,6 @@ WHERE held.locktype = 'virtualxid' AND held.mode = 'ExclusiveLock' AND held.gran
     AND held.pid <> pg_backend_pid()
     AND session.datid = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND session.usesysid IS NOT NULL AND session.usesysid <> 0""")
-_HAS_DEFAULT: Final = text("""
-SELECT 1 FROM pg_partitioned_table WHERE partrelid = to_regclass(:events) AND partdefid <> 0""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +70,7 @@ class DetachOutcome:
         manifest: The manifest of the export; None without one, or before the run.
     """
 
-    part: Partition
+    part: Part
     steps: tuple[str, ...]
     manifest: Manifest | None = None
 
@@ -143,8 +134,8 @@ def detach_part(
     if location is not None and not isinstance(location, str):
         msg = f"location must be a text for people, not {type(location).__name__}"
         raise InvalidInput(msg)
-    check_store(store)
-    part = find_part(list_parts(store), name)
+    check_has_parts(store)
+    part = find_part(parts_of_store(store), name)
     work = _Detach(store, part, wait_seconds, lock_timeout_seconds, on_progress)
     if part.state is PartState.ATTACHED:
         work.check(streams_may_lose_history=streams_may_lose_history)
@@ -161,10 +152,10 @@ def detach_part(
         work.run(connection, manifest, location, streams_may_lose_history=streams_may_lose_history)
         if drop:
             work.drop(connection, allowed_without_export=folder is None)
-    return DetachOutcome(find_part(list_parts(store), name), steps, manifest)
+    return DetachOutcome(find_part(parts_of_store(store), name), steps, manifest)
 
 
-def _steps(part: Partition, folder: str | Path | None, *, drop: bool) -> Iterator[str]:
+def _steps(part: Part, folder: str | Path | None, *, drop: bool) -> Iterator[str]:
     if part.state is PartState.ATTACHED:
         if folder is not None:
             yield f"export {part.name} to {str(folder)!r}, read it back, and compare it with the table"
@@ -181,7 +172,7 @@ class _Detach:
     def __init__(
         self,
         store: EventStore,
-        part: Partition,
+        part: Part,
         wait_seconds: float,
         lock_timeout_seconds: float,
         on_progress: OnProgress | None,
@@ -224,7 +215,7 @@ class _Detach:
             PartInUse: Something still needs it.
             InvalidInput: It is not the oldest, or events may still be appended to it.
         """
-        oldest = next(part for part in list_parts(self._store) if part.state not in _GONE)
+        oldest = next(part for part in parts_of_store(self._store) if part.state not in _GONE)
         if oldest.name != self._part.name:
             msg = f"{self._part.name} is not the oldest part of the log; detach {oldest.name} first"
             raise InvalidInput(msg)
@@ -263,20 +254,19 @@ class _Detach:
         self, connection: Connection, manifest: Manifest | None, location: str | None, *, streams_may_lose_history: bool
     ) -> None:
         """Do what is left to do, until the part is detached."""
-        part = self._now(connection)
+        part = self._now()
         if part.state is PartState.ATTACHED:
             self.check(streams_may_lose_history=streams_may_lose_history)
             self._report("list")
             self._list(manifest, location)
-            part = self._now(connection)
+            part = self._now()
         if part.state is PartState.LISTED:
             self._wait_for_transactions(connection)
         self._detach(connection)
 
-    def _now(self, connection: Connection) -> Partition:
-        part = find_part(parts_on(connection, self._store), self._part.name)
-        self._part = replace(part)
-        return part
+    def _now(self) -> Part:
+        self._part = find_part(parts_of_store(self._store), self._part.name)
+        return self._part
 
     def _list(self, manifest: Manifest | None, location: str | None) -> None:
         """Add the row, and refuse older code, in one transaction, which is committed."""
@@ -314,12 +304,10 @@ class _Detach:
 
     def _detach(self, connection: Connection) -> None:
         def attempt() -> bool:
-            state = self._now(connection).state
+            state = self._now().state
             if state not in {PartState.LISTED, PartState.DETACHING}:
                 return True
             how = "FINALIZE" if state is PartState.DETACHING else "CONCURRENTLY"
-            if state is PartState.LISTED and connection.execute(_HAS_DEFAULT, {"events": self._events}).first():
-                how = ""  # PostgreSQL refuses CONCURRENTLY beside a default partition
             self._report("finalize" if how == "FINALIZE" else "detach")
             self._execute(connection, f"ALTER TABLE {self._events} DETACH PARTITION {self._table} {how}")
             return False
@@ -332,7 +320,7 @@ class _Detach:
         Raises:
             InvalidInput: It was not exported, or has other events.
         """
-        part = self._now(connection)
+        part = self._now()
         if part.state is PartState.DROPPED or part.detached is None:
             return
         if part.detached.sha256 is None and part.detached.events and not allowed_without_export:
@@ -347,7 +335,7 @@ class _Detach:
             raise InvalidInput(msg)
 
         def attempt() -> bool:
-            if self._now(connection).state is PartState.DROPPED:
+            if self._now().state is PartState.DROPPED:
                 return True
             self._report("drop")
             self._execute(connection, f"DROP TABLE {self._table}")

@@ -10,9 +10,10 @@ from typing import Final
 from eventstore.backends.protocol import Row
 from eventstore.common.validation import check_flag
 from eventstore.detaching.manifest import BY_POSITION, BY_STREAM, MANIFEST, Manifest, file_of, to_disk
-from eventstore.detaching.partition import Partition, PartState, check_full, find_part, list_parts
+from eventstore.detaching.partition import check_full, find_part, parts_of_store
 from eventstore.detaching.reading import check_part, stored_events
 from eventstore.errors import DamagedExport, InvalidInput
+from eventstore.parts import Part, PartState
 from eventstore.rows.mapper import POSITION, STREAM_ID, VERSION, StoredEvent
 from eventstore.statements.parts import ends_of_part, page_of_part, page_of_part_by_stream
 from eventstore.statements.schema import schema_version
@@ -76,7 +77,7 @@ def export_part(
         OSError: The folder can't be written.
     """
     check_flag("by_stream", by_stream)
-    partition = find_part(list_parts(store), name)
+    partition = find_part(parts_of_store(store), name)
     if partition.state is PartState.DROPPED:
         msg = f"the table {name} was dropped after it was detached, so it can't be exported any more"
         raise InvalidInput(msg)
@@ -101,7 +102,7 @@ def export_part(
 
 
 def compare_part(
-    store: EventStore, partition: Partition, folder: str | Path, *, on_progress: OnProgress | None = None
+    store: EventStore, partition: Part, folder: str | Path, *, on_progress: OnProgress | None = None
 ) -> Manifest:
     """Read an export back completely, and compare it with the table, event by event and column by column.
 
@@ -126,7 +127,7 @@ def compare_part(
     return manifest
 
 
-def ends_of(store: EventStore, partition: Partition) -> tuple[int, int, int]:
+def ends_of(store: EventStore, partition: Part) -> tuple[int, int, int]:
     """Return how many events a partition has, and the first and last position of these; (0, 0, 0) if it has none."""
     with store.core.execution.statement() as run:
         ((events, first, last),) = run(ends_of_part(partition.name))
@@ -134,7 +135,7 @@ def ends_of(store: EventStore, partition: Partition) -> tuple[int, int, int]:
 
 
 def _write(
-    store: EventStore, partition: Partition, folder: Path, *, by_stream: bool, on_progress: OnProgress | None
+    store: EventStore, partition: Part, folder: Path, *, by_stream: bool, on_progress: OnProgress | None
 ) -> Manifest:
     count, first_position, last_position = ends_of(store, partition)
     if not count:
@@ -169,13 +170,13 @@ def _write(
     return manifest
 
 
-def _events(store: EventStore, partition: Partition, order: str) -> Iterator[StoredEvent]:
+def _events(store: EventStore, partition: Part, order: str) -> Iterator[StoredEvent]:
     dialect = store.core.dialect
     for row in _rows(store, partition, order):
         yield StoredEvent.of(row, dialect.to_uuid, dialect.to_time)
 
 
-def _rows(store: EventStore, partition: Partition, order: str) -> Iterator[Row]:
+def _rows(store: EventStore, partition: Part, order: str) -> Iterator[Row]:
     is_by_position, size = order == "position", store.core.page_size
     statement = page_of_part(partition.name) if is_by_position else page_of_part_by_stream(partition.name)
     after: dict[str, object] = {"after_position": 0} if is_by_position else {"after_stream_id": "", "after_version": 0}

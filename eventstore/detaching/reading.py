@@ -8,7 +8,7 @@ from eventstore.detaching.manifest import Manifest, PartFile, digest
 from eventstore.errors import DamagedExport
 from eventstore.events import RecordedEvent
 from eventstore.rows.mapper import StoredEvent
-from eventstore.store import EventStore
+from eventstore.store import EventStore, check_store
 from eventstore.transfer import Imported, import_events
 from eventstore.transfer.parquet import read_parquet, read_parquet_of_stream
 
@@ -35,6 +35,7 @@ def read_part(
         DecodingError: While it iterates, data can't be read, or does not fit the registered class.
         ExtraMissing: pyarrow is not installed.
     """
+    check_store(store, may_be_joined=True)
     check_flag("check", check)
     check_flag("upcast", upcast)
     if stream_id is not None:

@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 from eventstore import migrations
 from eventstore.core.schema_version import REQUIRED_BY_PROJECTIONS
-from eventstore.errors import PermissionDenied, SchemaError
+from eventstore.errors import PartitioningRefused, PermissionDenied, SchemaError
 from eventstore.findings import Finding, Level
 from eventstore.health.parts import describe, of_runway
 from eventstore.maintenance.damage import if_permitted
@@ -82,8 +82,12 @@ def _of_positions(inspection: Inspection) -> Iterator[Finding]:
 
 
 def _of_parts(inspection: Inspection) -> Iterator[Finding]:
-    with inspection.execution.statement() as run:
-        runway = inspection.dialect.runway(run)
+    try:
+        with inspection.execution.statement() as run:
+            runway = inspection.dialect.runway(run)
+    except PartitioningRefused as error:
+        yield Finding(Level.ERROR, "parts", error.problem, error.remedy)
+        return
     findings = list(of_runway(runway))
     yield from findings
     if runway is not None and not findings:

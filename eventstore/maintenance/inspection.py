@@ -1,16 +1,15 @@
 """What all checks share: where they read, in batches of which size, and where they report their progress."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, cast
 
 from eventstore.backends import maintenance_backend
 from eventstore.backends.maintenance import MaintenanceBackend
 from eventstore.backends.protocol import Dialect
 from eventstore.common.validation import check_number
 from eventstore.core.execution import OwnConnections
-from eventstore.errors import InvalidInput
 from eventstore.maintenance.progress import OnProgress, Part, Place, Progress
-from eventstore.store import EventStore
+from eventstore.store import EventStore, check_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +40,13 @@ class Inspection:
             InvalidInput: `store` is not a store, or is joined to a transaction; or the batch size is not a number of
                 at least 1.
         """
-        msg = "store must be an EventStore that is not joined to a transaction: pass the application's own"
-        if not isinstance(store, EventStore) or store.core.execution.is_joined:
-            raise InvalidInput(msg)
-        store.engine  # noqa: B018  # a store without one says what to use instead
-        execution = store.core.execution
-        if not isinstance(execution, OwnConnections):
-            raise InvalidInput(msg)
+        check_store(store)
+        maintenance = maintenance_backend(store.engine)  # a store without an engine says what to use instead
+        execution = cast("OwnConnections", store.core.execution)
         return cls(
             execution=execution.without_gate(),
             dialect=store.core.dialect,
-            maintenance=maintenance_backend(store.engine),
+            maintenance=maintenance,
             batch_size=check_number("batch_size", batch_size, minimum=1),
             on_progress=on_progress,
             totals={},

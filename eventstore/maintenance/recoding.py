@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 from eventstore.codecs.payload import PayloadCodec
 from eventstore.common.validation import check_event_type, check_number
-from eventstore.core.execution import OwnConnections
-from eventstore.errors import DecodingError, EncodingError, InvalidInput
+from eventstore.errors import DecodingError, EncodingError
 from eventstore.statements.global_order import newest_position
 from eventstore.statements.recoding import payloads_of_other_codecs, write_payload
-from eventstore.store import EventStore
+from eventstore.store import EventStore, check_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +52,8 @@ def recode(
         InvalidInput: The store is joined to a transaction, or an argument is not valid.
         PermissionDenied: The database user may not update es_events.
     """
-    if not isinstance(store, EventStore) or not isinstance(store.core.execution, OwnConnections):
-        msg = "store must be an EventStore that is not joined to a transaction: pass the application's own"
-        raise InvalidInput(msg)
+    check_store(store)
+    store.engine  # noqa: B018  # a store without one says what to use instead
     types = None if event_types is None else {check_event_type(each) for each in event_types}
     check_number("batch_size", batch_size, minimum=1)
     with store.core.execution.statement() as run:

@@ -169,6 +169,12 @@ def _of_parts(inventory: Inventory) -> Iterator[Finding]:
                 f"a trigger {TRIGGER}",
                 protect,
             ),
+            (
+                not part.has_row_security,
+                "has no row level security, so whoever may read it sees the events of all",
+                "row level security, as the log",
+                f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
+            ),
             *(
                 (
                     True,

@@ -43,7 +43,7 @@ from eventstore.statements.projections import (
     reset_checkpoint,
     set_outside_after,
 )
-from eventstore.store import EventStore
+from eventstore.store import EventStore, check_store
 from eventstore.tokens import PositionToken
 
 _SHORTEST_PAUSE_SECONDS: Final = 0.002
@@ -92,9 +92,7 @@ class ProjectionAdmin:
     """
 
     def __init__(self, store: EventStore) -> None:
-        if not isinstance(store, EventStore) or store.core.execution.is_joined:
-            msg = "store must be an EventStore that is not joined to a transaction; pass the application's"
-            raise InvalidInput(msg)
+        check_store(store)
         self._store = store
         self._gate = SchemaGate(REQUIRED_BY_PROJECTIONS)
 
@@ -195,7 +193,8 @@ class ProjectionAdmin:
         found = run(find_partitions, projection=name)
         if stream_id is not None:
             number = partition_of(stream_id, rows[0][11])
-            found = [row for row in found if row[12] == number]
+            # By name, which has the number of partitions: that may have changed since the first statement.
+            found = [row for row in found if row[0] == name_of_partition(name, number, rows[0][11])]
         return (int(found[0][1]), found[0][9], found[0][10]) if found else (0, None, None)
 
     def wait_for(self, name: str, result_or_position: HasPosition | int, *, timeout_seconds: float = 10.0) -> int:

@@ -19,7 +19,7 @@ from eventstore.observer import Observation
 from eventstore.partitions import Partition
 from eventstore.projections.beginning import begin
 from eventstore.projections.changing_partitions import change_partitions
-from eventstore.projections.definition import Projection
+from eventstore.projections.definition import Projection, name_of_partition
 from eventstore.projections.guarding import HandlerFailed, RepeatOneByOne
 from eventstore.projections.handling import Blame, Guard, Handling
 from eventstore.projections.targets import target_of
@@ -50,8 +50,9 @@ _PARTITIONS: Final = 11
 _NEXT_PARTITIONS: Final = 12
 """The columns of `find_checkpoint`."""
 
+_STOP_POSITION: Final = 11
 _PARTITION_NUMBER: Final = 12
-"""The column of `find_partitions`."""
+"""Columns of `find_partitions`."""
 
 
 class Outcome(Enum):
@@ -149,10 +150,11 @@ class BatchRunner:
         self._one_by_one_up_to = 0
         self.partitions = 1
         """How many partitions the projection had when its checkpoint was last read."""
-        self.skips_failed = False
-        """Whether to leave out partitions at whose next event a handler has failed."""
+        self.left_out: set[int] = set()
+        """The numbers of the partitions to pass, because a handler has just failed at their next event."""
         self.current = projection.name
         """The name of the checkpoint of the batch: of the projection, or of one of its partitions."""
+        self._current_number: int | None = None
         self.highest = START
         """The highest checkpoint of a partition that can move, when they were last read."""
         self.is_seen = False
@@ -178,7 +180,9 @@ class BatchRunner:
                     return self._checked(run, rows[0][0], rows[0][6:11])
                 found: Sequence[Row] = run(find_partitions, projection=self._projection.name) if rows else []
                 if found:
-                    self.partitions = rows[0][_PARTITIONS]
+                    if self.partitions != rows[0][_PARTITIONS]:
+                        self.partitions = rows[0][_PARTITIONS]
+                        self.left_out.clear()
                     lowest = self._lowest(run, found)
             if found:
                 if rows[0][_NEXT_PARTITIONS] is not None:
@@ -191,11 +195,10 @@ class BatchRunner:
         self.is_seen = any(row[7] is not None for row in partitions)
         if self.current not in {row[0] for row in partitions}:
             self.current = partitions[0][0]
-        can_move = [
-            row
-            for row in partitions
-            if (row[11] is None or row[1] < row[11]) and not (self.skips_failed and row[10] is not None)
-        ]
+        rest = [row for row in partitions if row[_PARTITION_NUMBER] not in self.left_out]
+        can_move = [row for row in rest if row[_STOP_POSITION] is None or row[1] < row[_STOP_POSITION]]
+        if len(rest) == len(partitions) and not can_move:  # those of the new number are about to go on from there
+            can_move = rest
         if not can_move:
             return NOTHING_TO_DO
         lowest, self.highest = (self._checked(run, row[1], row[2:7]) for row in (can_move[0], can_move[-1]))
@@ -253,9 +256,9 @@ class BatchRunner:
             raise UnknownProjection(old)
         if rows[0][_PARTITIONS] == 1:
             return int(rows[0][0])
-        positions = {row[_PARTITION_NUMBER]: int(row[1]) for row in run(find_partitions, projection=old)}
+        positions = {row[0]: int(row[1]) for row in run(find_partitions, projection=old)}
         if partition is not None and partition.partitions == rows[0][_PARTITIONS]:
-            return positions.get(partition.number, 0)
+            return positions.get(name_of_partition(old, partition.number, partition.partitions), 0)
         return min(positions.values(), default=0)
 
     def settled_after(self, checkpoint: After) -> Horizon:
@@ -299,6 +302,7 @@ class BatchRunner:
             else:
                 position, *event, self.current, partitions, number, stop_position, outside_after = rows[0]
                 partition = None if number is None else Partition(number, partitions)
+                self._current_number = number
             if event[-1] != event[1]:  # it locks the newest checkpoint, and reads the log as when the statement began
                 newest = run(find_checkpoint, name=self.current)[0]
                 position, event = newest[0], list(newest[6:11])
@@ -334,6 +338,13 @@ class BatchRunner:
         self._size.learn(time.monotonic() - begun, is_behind=end.position < up_to_position)
         return Batch(Outcome.ADVANCED, handling.handled, end.position, end)
 
+    def leave_out_current(self) -> bool:
+        """Pass the partition of the last batch from now on; return False if it was not one of a partition."""
+        if self.partitions == 1 or self._current_number is None:
+            return False
+        self.left_out.add(self._current_number)
+        return True
+
     def _lock(self, run: Run, horizon: Horizon, name: str | None) -> Sequence[Row]:
         """Lock the checkpoint of a partition, or of a projection with handlers with outside effects."""
         if self.partitions == 1 or name is not None:
@@ -344,7 +355,7 @@ class BatchRunner:
             lock_partition,
             projection=self._projection.name,
             settled_position=horizon.settled,
-            takes_failed=0 if self.skips_failed else 1,
+            left_out=f",{','.join(map(str, sorted(self.left_out)))},",
         )
 
     def _outside_after(self, run: Run, position: int, outside_after: int | None) -> int:

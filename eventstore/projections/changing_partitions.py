@@ -41,8 +41,8 @@ def plan(store: EventStore, name: str, partitions: int) -> bool:
 
     Raises:
         UnknownProjection: No projection was ever run under this name.
-        ProjectionBehind: It was reset, and has not reached the position up to which its handlers with outside effects
-            are not called. Until then, each partition has another one.
+        ProjectionBehind: It was reset, and a partition has not reached the position up to which its handlers with
+            outside effects are not called. Other partitions have another one.
     """
     with store.transaction() as transaction, transaction.core.execution.statement() as run:
         rows = run(lock_projection, name=name)
@@ -69,9 +69,10 @@ def plan(store: EventStore, name: str, partitions: int) -> bool:
 
 
 def _check_outside(run: Run, name: str) -> None:
-    own = run(find_checkpoint, name=name)[0]
     rows = [(row[_POSITION], row[_OUTSIDE_AFTER]) for row in run(find_partitions, projection=name)]
-    for position, outside_after in rows or [(own[0], own[14])]:
+    if all(outside_after == rows[0][1] for _, outside_after in rows):
+        return
+    for position, outside_after in rows:
         if outside_after is not None and position < outside_after < MAX_VERSION:
             raise ProjectionBehind(name, position, outside_after)
 

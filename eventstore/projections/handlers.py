@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from eventstore.common.validation import check_event_type
+from eventstore.common.validation import check_event_type, check_runs_when_called
 from eventstore.errors import InvalidInput, UnregisteredEventType
 from eventstore.event_types import EventTypes
 from eventstore.events import RecordedEvent
@@ -31,11 +31,13 @@ class Handlers:
         """Add the handler of event types; without event types, that of all others.
 
         Raises:
-            InvalidInput: It is not a function, or one of the event types has a handler. Nothing was added.
+            InvalidInput: It is not a function that runs when it is called, or one of the event types has a handler.
+                Nothing was added.
         """
         if not callable(handler):
             msg = f"a handler of {self._described} must be a function, not {type(handler).__name__}"
             raise InvalidInput(msg)
+        check_runs_when_called(f"a handler of {self._described}", handler)
         keys = [each if isinstance(each, type) else check_event_type(each) for each in event_types]
         for index, key in enumerate(keys):
             if key in self._by_class or key in self._by_name or key in keys[:index]:

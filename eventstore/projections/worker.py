@@ -26,7 +26,7 @@ from eventstore.projections.definition import OnFailure, Projection
 from eventstore.projections.guarding import HandlerFailed, RepeatOneByOne, pause_before_repeat
 from eventstore.projections.signals import stopping_at_signals
 from eventstore.rows.mapper import POSITION
-from eventstore.store import EventStore
+from eventstore.store import EventStore, check_store
 from eventstore.tokens import After
 
 _log = logging.getLogger("eventstore.projections")
@@ -35,6 +35,8 @@ SEEN_EVERY_SECONDS: Final = 5.0
 """How often an idle worker records its heartbeat."""
 
 _LONGEST_BACKOFF_SECONDS: Final = 60.0
+
+_SHORTEST_PAUSE_OF_FAILED_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +100,7 @@ class Worker:
         longest_interval_seconds: float = 0.25,
         name: str | None = None,
     ) -> None:
-        if not isinstance(store, EventStore) or store.core.execution.is_joined:
-            msg = (
-                "store must be an EventStore that is not joined to a transaction, because a worker commits its "
-                "batches; pass the application's"
-            )
-            raise InvalidInput(msg)
+        check_store(store)
         if not isinstance(projection, Projection):
             msg = f"projection must be a Projection, not {type(projection).__name__}"
             raise InvalidInput(msg)
@@ -120,10 +117,10 @@ class Worker:
         self._checkpoint: After | None = None  # if the last batch has moved it
         self._repeats = (0, 0)  # the position of an event, and how often its batch was repeated
         self._last_heartbeat = float("-inf")
-        self._pause_of_failed = Backoff(1.0, _LONGEST_BACKOFF_SECONDS)
+        self._pause_of_failed = Backoff(_SHORTEST_PAUSE_OF_FAILED_SECONDS, _LONGEST_BACKOFF_SECONDS)
         self._retry_failed_at = 0.0
         self._waker = Waker()
-        self._stopped = False
+        self._stopped = self._is_over = False
 
     @property
     def projection(self) -> Projection:
@@ -131,7 +128,10 @@ class Worker:
         return self._projection
 
     def stop(self) -> None:
-        """End a run after its current batch, for good. Can be called from any thread, and from a signal handler."""
+        """End a run after its current batch, for good. Can be called from any thread, and from a signal handler.
+
+        If no run has begun, the first one ends at once. After that, make another worker.
+        """
         self._stopped = True
         self._waker.wake()
 
@@ -201,8 +201,11 @@ class Worker:
         Raises:
             ProjectionFailed: As for `run_once`.
             EventStoreError: As for `run_once`.
+            InvalidInput: The worker was stopped after an earlier run.
         """
+        self.check_not_over()
         end = self._runner.end_of_run()
+        self._runner.left_out.clear()
         handled, backoff = 0, Backoff(self._shortest, self._longest)
         failure: ProjectionFailed | None = None
         with self._marking_stopped():
@@ -210,7 +213,7 @@ class Worker:
                 try:
                     batch = self.run_once()
                 except ProjectionFailed as error:
-                    if not self._leaves_out_failed():
+                    if not self._runner.leave_out_current():
                         raise
                     failure = failure or error
                     continue
@@ -246,8 +249,10 @@ class Worker:
         Raises:
             ProjectionFailed: As for `run_once`, unless there are partitions.
             EventStoreError: As for `run_once`.
-            InvalidInput: `handle_signals` is True in another thread than the main one.
+            InvalidInput: `handle_signals` is True in another thread than the main one, or the worker was stopped after
+                an earlier run.
         """
+        self.check_not_over()
         with stopping_at_signals(self.stop, handle_signals=handle_signals), self._marking_stopped():
             backoff, trouble, has_worked = Backoff(self._shortest, self._longest), "", False
             while not self._stopped:
@@ -290,6 +295,7 @@ class Worker:
             ProjectionFailed: As for `run_once`, at the end of the block. If the block has raised an error itself, that
                 one has a note.
             EventStoreError: As for `run_once`: the checkpoint can't be read or created; or at the end of the block.
+            InvalidInput: The worker was stopped after an earlier run.
 
         Example:
             ```python
@@ -298,6 +304,7 @@ class Worker:
                 projections.wait_for("order-totals", result)
             ```
         """
+        self.check_not_over()
         self.begin()
         name = f"the worker of {self._projection.name!r}"
         with in_background(name, self.run_forever, self.stop, stop_timeout_seconds=stop_timeout_seconds):
@@ -312,6 +319,18 @@ class Worker:
         """
         self._runner.checkpoint()
 
+    def check_not_over(self) -> None:
+        """Check that the worker was not stopped after an earlier run, so that it would silently do nothing.
+
+        Raises:
+            InvalidInput: It was.
+        """
+        if self._is_over:
+            msg = (
+                f"this worker of projection {self._projection.name!r} was stopped, which is for good; make another one"
+            )
+            raise InvalidInput(msg)
+
     def __enter__(self) -> Self:
         return self
 
@@ -319,29 +338,30 @@ class Worker:
         self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
+        self._is_over = True
         self._mark_stopped()
 
     # --- when an event fails
 
     def _run_once_or_leave_out(self) -> Batch:
         """Handle one batch; but if a partition has failed, leave it out for a while."""
-        if self._runner.skips_failed and time.monotonic() > self._retry_failed_at:
-            self._runner.skips_failed = False
+        if self._runner.left_out and time.monotonic() > self._retry_failed_at:
+            self._runner.left_out.clear()
         try:
-            return self.run_once()
+            batch = self.run_once()
         except ProjectionFailed as error:
-            if not self._leaves_out_failed():
+            is_first = not self._runner.left_out
+            if not self._runner.leave_out_current():
                 raise
-            self._retry_failed_at = time.monotonic() + self._pause_of_failed.pause()
+            if is_first:
+                self._retry_failed_at = time.monotonic() + self._pause_of_failed.pause()
             extra = {"projection": error.projection, "position": error.position, "error_type": error.error_type}
             what = "a partition of projection %r has stopped at position %d (%s), and the others go on"
             _log.error(what, error.projection, error.position, error.error_type, extra=extra)
             return Batch(Outcome.ADVANCED, 0, error.position - 1)
-
-    def _leaves_out_failed(self) -> bool:
-        """Leave out partitions that have failed, if there are partitions; return whether there are."""
-        self._runner.skips_failed = self._runner.partitions > 1
-        return self._runner.skips_failed
+        if batch.outcome is Outcome.CAUGHT_UP and not self._runner.left_out:
+            self._pause_of_failed.reset()
+        return batch
 
     def _handle(self, horizon: Horizon, *, up_to_position: int = MAX_VERSION, name: str | None = None) -> Batch:
         """Handle a batch. Repeat it if that may help, a bounded number of times for the same event.
@@ -449,6 +469,7 @@ class Worker:
         """Record at the end that this worker has stopped."""
         try:
             yield
+            self._is_over = self._stopped
         finally:
             self._mark_stopped()
 

@@ -86,7 +86,9 @@ class Workers:
             handle_signals: Stop at SIGTERM and SIGINT, after the current batches. In the main thread only.
 
         Raises:
-            InvalidInput: `handle_signals` is True in another thread than the main one.
+            InvalidInput: `handle_signals` is True in another thread than the main one, or a worker was stopped after an
+                earlier run.
+            KeyboardInterrupt: Ctrl-C was pressed, and `handle_signals` is False. All workers have finished their batch.
             EventStoreError: A worker has failed, and `stop_on_failure` is True: the error of the first one.
         """
         with stopping_at_signals(self.stop, handle_signals=handle_signals):
@@ -117,6 +119,7 @@ class Workers:
             EventStoreError: A checkpoint can't be read or created; or as for `run_forever`.
         """
         for worker in self._workers:
+            worker.check_not_over()
             worker.begin()
         projections = ", ".join(dict.fromkeys(repr(worker.projection.name) for worker in self._workers))
         with in_background(
@@ -126,6 +129,8 @@ class Workers:
 
     def _run(self, run: Callable[[Worker, Waker], object]) -> None:
         """Call a function for each worker, in threads, and wait for all of them. `stop` can be called meanwhile."""
+        for worker in self._workers:
+            worker.check_not_over()
         threads = [
             threading.Thread(
                 target=copy_context().run,
@@ -137,8 +142,14 @@ class Workers:
         ]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join()
+        try:
+            for thread in threads:
+                thread.join()
+        except BaseException:  # Ctrl-C: the caller would have no other way to stop them
+            self.stop()
+            for thread in threads:
+                thread.join()
+            raise
 
     def _work(self, run: Callable[[Worker, Waker], object], worker: Worker, waker: Waker) -> None:
         try:

@@ -31,7 +31,7 @@ from eventstore.repository.policies import SinceSnapshot, SnapshotPolicy, never
 from eventstore.repository.retrying import ATTEMPTS, BACKOFF_SECONDS, retry
 from eventstore.repository.snapshotting import Counter, RefreshProgress, SnapshotCounts, SnapshotWriter
 from eventstore.repository.states import State, StateCodec, state_codec
-from eventstore.store import EventStore
+from eventstore.store import EventStore, check_store
 
 Arguments = TypeVarTuple("Arguments")
 
@@ -89,9 +89,7 @@ class Repository(Generic[State]):
         attempts: int = ATTEMPTS,
         backoff_seconds: float = BACKOFF_SECONDS,
     ) -> None:
-        if not isinstance(store, EventStore):
-            msg = f"store must be an EventStore, not {type(store).__name__}"
-            raise InvalidInput(msg)
+        check_store(store, may_be_joined=True, in_asyncio="make an AsyncRepository")
         for name, function in (("initial", initial), ("evolve", evolve), ("snapshots", snapshots)):
             check_function(name, function)
         self._category = check_category(category)

@@ -6,7 +6,7 @@ from typing import Any, TypeVar, TypeVarTuple
 
 from eventstore.backends.contention import is_conflict
 from eventstore.backends.protocol import Driver
-from eventstore.common.validation import check_function
+from eventstore.common.validation import check_function, check_runs_when_called
 from eventstore.errors import InvalidInput
 from eventstore.repository.joining import store_in
 from eventstore.repository.retrying import ATTEMPTS, BACKOFF_SECONDS, pauses_between, retry
@@ -65,6 +65,7 @@ def transact(
         ```
     """
     check_function("function", function)
+    check_runs_when_called("function", function)
     pauses_between(attempts, backoff_seconds)
     first = first_store(members)
     streams = Streams()

@@ -176,21 +176,25 @@ def lock_row(tables: Tables) -> ClauseElement:
 def lock_partition(tables: Tables) -> ClauseElement:
     """Lock the checkpoint of a partition that is behind a position and that no one else has locked, and return it.
 
-    The columns are those of `lock_row`. The one with the lowest position comes first, and those at whose next
-    event a handler has failed come last. No row if there is none.
+    The columns are those of `lock_row`. The one with the lowest position comes first. Those at whose next event a
+    handler has failed come last, and of these the one whose failure is the oldest first, so that each has its turn.
+    Those whose numbers are in `left_out`, such as `,2,5,`, are passed. No row if there is none.
     """
     checkpoints = tables.checkpoints.c
-    takes_failed = bindparam("takes_failed", type_=Integer) == literal_column("1")
+    number = literal_column("','").concat(func.cast(checkpoints.partition_number, Text)).concat(literal_column("','"))
     return (
         select(*_locked_columns(tables))
         .where(
             checkpoints.partition_of == bindparam("projection"),
             checkpoints.position < bindparam("settled_position", type_=BigInteger),
             or_(checkpoints.stop_position.is_(None), checkpoints.position < checkpoints.stop_position),
-            or_(takes_failed, checkpoints.failed_at.is_(None)),
+            bindparam("left_out", type_=Text).not_like(
+                literal_column("'%'").concat(number).concat(literal_column("'%'"))
+            ),
         )
         .order_by(
             case((checkpoints.failure.is_(None), literal_column("0")), else_=literal_column("1")),
+            checkpoints.failed_at.nulls_last(),
             checkpoints.position,
             checkpoints.partition_number,
         )

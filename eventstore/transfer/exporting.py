@@ -16,7 +16,7 @@ from eventstore.rows.mapper import StoredEvent
 from eventstore.statements.listing import list_streams
 from eventstore.statements.projections import find_checkpoints
 from eventstore.statements.transfer import page_of_snapshots
-from eventstore.store import EventStore
+from eventstore.store import EventStore, check_store
 from eventstore.streams import StreamOrder
 from eventstore.tokens import After, PositionToken
 from eventstore.transfer.files import Format, Writer, format_of, writer_to
@@ -103,6 +103,7 @@ def export_events(
         DamagedExport: The file to resume is not an export; it was left unchanged.
         ExtraMissing: Parquet was asked for, and pyarrow is not installed.
     """
+    check_store(store, may_be_joined=True)
     after = After.of(after_position)
     for name, flag in (("resume", resume), ("snapshots", snapshots), ("checkpoints", checkpoints)):
         check_flag(name, flag)

@@ -14,7 +14,7 @@ from eventstore.errors import DamagedExport, InvalidInput
 from eventstore.rows.mapper import StoredEvent
 from eventstore.statements.projections import create_checkpoint
 from eventstore.statements.transfer import insert_snapshot, set_times_of_stream
-from eventstore.store import EventStore
+from eventstore.store import EventStore, check_store
 from eventstore.transfer.files import Format, format_of, records_of
 from eventstore.transfer.records import Beginning, Checkpoint, End, Record, SavedSnapshot, StreamTimes
 
@@ -89,6 +89,7 @@ def import_events(
         GlobalOrderError: New positions would not follow all stored ones; see `EventStore.append`.
         ExtraMissing: It is Parquet, and pyarrow is not installed.
     """
+    check_store(store)
     check_number("batch_size", batch_size, minimum=1)
     check_flag("keep_positions", keep_positions)
     if store.engine.dialect.is_async:

@@ -15,6 +15,7 @@ from eventstore.common.validation import check_schema_name
 from eventstore.errors import InvalidInput, ViewTaken
 from eventstore.event_types import EventTypes
 from eventstore.event_types.registry import check_registry
+from eventstore.migrations.partitioning.indexes import build_index
 from eventstore.migrations.refusals import refusals
 from eventstore.tables import Tables, define_tables
 from eventstore.views import django_models, on_postgresql, on_sqlite
@@ -99,6 +100,10 @@ class EventViews:
         self._tables = define_tables(schema=check_schema_name(schema))
         self._views = define_views(check_registry(event_types), prefix=prefix, renamed=renamed)
         self._indexes = [self._index(each) for each in indexes]
+        self._indexed = {
+            _index_name(view, column): on_postgresql.indexed(view, column, self._tables)
+            for view, column in self._indexes
+        }
         self._readers = list(readers)
 
     def sql(self, database: str = "postgresql") -> str:
@@ -140,23 +145,22 @@ class EventViews:
             ViewTaken: A name belongs to an object that was not made by this class, or an object of yours depends on a
                 view that has to be replaced. Nothing was done.
             PermissionDenied: The database user may not do this.
+            TableLocked: The log is partitioned, and its locks were not free in ten minutes. The views are made.
         """
         with refusals(engine, self._tables.metadata.schema):
             with engine.begin() as connection:
                 changes = self._make_views(connection)
             with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                parts = self._parts(connection)
-                for change in self._missing_indexes(connection):
-                    if change.replaces:
-                        how = "" if parts else "CONCURRENTLY "  # which an index of a partitioned table can't be
-                        _run(connection, f"DROP INDEX {how}{self._in_schema(change.name)}")
-                    statements = [change.sql]
-                    if parts:
-                        statements = on_postgresql.index_of_parts(change.sql, change.name, parts, self._tables)
-                    for sql in statements:
-                        _run(connection, sql)
-                    changes.append(change)
-        return changes
+                missing = self._missing_indexes(connection)
+                if not self._is_partitioned(connection):
+                    for change in missing:
+                        if change.replaces:
+                            _run(connection, f"DROP INDEX CONCURRENTLY {self._in_schema(change.name)}")
+                        _run(connection, change.sql)
+                    return [*changes, *missing]
+            for change in missing:
+                build_index(engine, change.name, self._indexed[change.name], schema=self._tables.metadata.schema)
+        return [*changes, *missing]
 
     def count(self, engine: Engine) -> list[Counted]:
         """Return how many events each view shows, and how many it can't show. Reads all events of these types."""
@@ -256,15 +260,11 @@ class EventViews:
         state: str | None = connection.execute(text(query), {"name": parameter}).scalar()
         return state
 
-    def _parts(self, connection: Connection) -> list[str]:
-        """Return the names of the parts of the log; none if it is not partitioned."""
+    def _is_partitioned(self, connection: Connection) -> bool:
         if connection.dialect.name == "sqlite":
-            return []
-        query = (
-            "SELECT c.relname FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid "
-            "WHERE i.inhparent = to_regclass(:name) ORDER BY c.relname"
-        )
-        return list(connection.execute(text(query), {"name": self._in_schema("es_events")}).scalars())
+            return False
+        query = "SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass(:name)"
+        return bool(connection.execute(text(query), {"name": self._in_schema("es_events")}).scalar())
 
     # --- making them
 

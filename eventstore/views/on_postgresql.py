@@ -1,7 +1,5 @@
 """The SQL of views on PostgreSQL."""
 
-from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Final
 
 from sqlalchemy.dialects import postgresql
@@ -85,32 +83,13 @@ def name_of(name: str, tables: Tables) -> str:
 def create_index(name: str, view: View, column: ViewColumn, tables: Tables) -> str:
     """Return the statement that creates an index for a column of a view, without blocking appends."""
     return (
-        f"CREATE INDEX CONCURRENTLY {_quote(name)}\n"
-        f"ON {qualified_name(tables.events)} (({value_of(column, tables)}))\nWHERE {is_shown(view)}"
+        f"CREATE INDEX CONCURRENTLY {_quote(name)}\nON {qualified_name(tables.events)} {indexed(view, column, tables)}"
     )
 
 
-def index_of_parts(create: str, name: str, parts: Sequence[str], tables: Tables) -> list[str]:
-    """Return the statements that create an index of a partitioned log, part by part, without blocking appends.
-
-    PostgreSQL builds no index of a partitioned table concurrently. The index of the log is valid when it has one of
-    each part; parts that are added later get theirs by themselves.
-
-    Args:
-        create: The statement of `create_index`.
-        name: The name of the index.
-        parts: The names of the parts.
-        tables: The tables.
-    """
-    events = qualified_name(tables.events)
-    statements = [create.replace("CREATE INDEX CONCURRENTLY", "CREATE INDEX", 1).replace("\nON ", "\nON ONLY ", 1)]
-    for part in parts:
-        of_part = f"{name[:40]}_{blake2b(f'{name} {part}'.encode(), digest_size=6).hexdigest()}"
-        built = create.replace(_quote(name), _quote(of_part), 1)
-        built = built.replace(f"\nON {events}", f"\nON {name_of(part, tables)}", 1)
-        attach = f"ALTER INDEX {name_of(name, tables)} ATTACH PARTITION {name_of(of_part, tables)}"
-        statements += [f"DROP INDEX IF EXISTS {name_of(of_part, tables)}", built, attach]
-    return statements
+def indexed(view: View, column: ViewColumn, tables: Tables) -> str:
+    """Return what the index of a column of a view has, as it follows the table in CREATE INDEX."""
+    return f"(({value_of(column, tables)}))\nWHERE {is_shown(view)}"
 
 
 def value_of(column: ViewColumn, tables: Tables) -> str:

@@ -30,6 +30,9 @@ _TIME_LOADER: Final[Any] = _adapters.get_loader(_TIMESTAMPTZ, Format.BINARY)
 """The driver's own loader (in C if it has one), whatever the application has registered."""
 
 
+_CANCEL_SECONDS: Final = 5.0
+
+
 class _UTCLoader:
     """Makes the driver's loader of times without a session, so that it returns UTC."""
 
@@ -306,6 +309,21 @@ def refuse_to_write(connection: Any, sql: str) -> None:
 @lru_cache(maxsize=1024)
 def _is_writing(sql: str) -> bool:
     return re.search(r"\b(INSERT|UPDATE|DELETE|COPY|LOCK)\b", re.sub(r'"[^"]*"', "", sql)) is not None
+
+
+def can_prepare(raw: psycopg.Connection[Any]) -> bool:
+    """Return whether the store may prepare statements: the application neither watches the driver nor forbids it.
+
+    A pooler that can't keep prepared statements is the reason for `prepare_threshold=None`.
+    """
+    return has_default_cursors(raw) and raw.prepare_threshold is not None
+
+
+def cancel_statement(raw: psycopg.Connection[Any]) -> None:
+    """Cancel the statement that a connection has not got the results of, if there is one; wait for that for a while."""
+    if raw.pgconn.transaction_status == TransactionStatus.ACTIVE:
+        with suppress(psycopg.Error):
+            raw.cancel_safe(timeout=_CANCEL_SECONDS)
 
 
 def refuse_open_transaction(connection: Any) -> None:

@@ -4,7 +4,6 @@ Whatever is not as usual takes the ordinary way, which a caller goes if there is
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import lru_cache, partial
 from struct import Struct
 from typing import Any, Final
@@ -15,11 +14,16 @@ from sqlalchemy import Engine
 
 from eventstore.backends import pool_records
 from eventstore.backends.postgresql import errors
-from eventstore.backends.postgresql.cursors import check_connection, has_default_cursors, refuse_open_transaction
+from eventstore.backends.postgresql.cursors import (
+    can_prepare,
+    cancel_statement,
+    check_connection,
+    refuse_open_transaction,
+)
 from eventstore.backends.postgresql.dialect import PostgreSQLDialect
 from eventstore.backends.postgresql.direct_runs import DirectRun
 from eventstore.backends.postgresql.parameters import one_event
-from eventstore.backends.postgresql.prepared import NumberedStatement, PreparedStatements
+from eventstore.backends.postgresql.prepared import PREPARED, NumberedStatement, PreparedStatements
 from eventstore.backends.protocol import Driver, Row
 from eventstore.backends.running import (
     check_positions,
@@ -30,11 +34,6 @@ from eventstore.backends.running import (
     sqlalchemy_error,
 )
 from eventstore.rows.mapper import PendingAppend
-
-_PREPARED: Final = "eventstore: prepared statements"
-"""The key of the `PreparedStatements` in SQLAlchemy's notes about a connection, which end with the connection."""
-
-_CANCEL_SECONDS: Final = 5.0
 
 _INT2, _INT4, _INT8 = Struct("!h").pack, Struct("!i").pack, Struct("!q").pack
 _number: Final[Callable[[Any], int]] = partial(int.from_bytes, byteorder="big", signed=True)
@@ -91,16 +90,14 @@ class DirectAppends:
 
     def _append(self, engine: Engine, record: Any, pending: PendingAppend) -> Sequence[Row] | None:
         raw = record.get_connection()  # a new one if the record has none, or if the pool says that it is too old
-        if _is_unusual(raw):
+        if not can_prepare(raw) or raw.read_only:
             return None
         refuse_open_transaction(raw)
         check_connection(raw)
         notes = record.info
         if positions_note(self._dialect, reported_search_path(raw)) not in notes:
             self._check_positions(engine, record, raw)
-        prepared: PreparedStatements | None = notes.get(_PREPARED)
-        if prepared is None:
-            prepared = notes[_PREPARED] = PreparedStatements(raw.pgconn)
+        prepared: PreparedStatements = notes.get(PREPARED) or PreparedStatements.on(raw, notes)
         if not self._dialect.append_is_one_statement(pending):
             return None
         sql, constants = self._dialect.append_one_sql(pending.expectation)
@@ -143,14 +140,6 @@ class _CheckingRun(DirectRun):
         pool_records.discard_after_loss(self._engine.pool, self._pooled)
 
 
-def _is_unusual(raw: Any) -> bool:
-    """Return whether the application watches the driver, lets it prepare nothing, or uses the connection for reading.
-
-    A pooler that can't keep prepared statements is the reason for `prepare_threshold=None`.
-    """
-    return not has_default_cursors(raw) or raw.prepare_threshold is None or bool(raw.read_only)
-
-
 def _is_idle(record: Any) -> bool:
     raw = record.dbapi_connection
     return raw is not None and raw.pgconn.transaction_status == TransactionStatus.IDLE
@@ -160,9 +149,8 @@ def _discard(record: Any) -> None:
     """Close a connection, and cancel the statement on it, which would otherwise go on waiting for its locks."""
     raw = record.dbapi_connection
     try:
-        if raw is not None and raw.pgconn.transaction_status == TransactionStatus.ACTIVE:
-            with suppress(psycopg.Error):
-                raw.cancel_safe(timeout=_CANCEL_SECONDS)
+        if raw is not None:
+            cancel_statement(raw)
     finally:
         record.invalidate()
 

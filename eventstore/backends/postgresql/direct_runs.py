@@ -5,6 +5,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import psycopg
+from psycopg.adapt import Transformer
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 from sqlalchemy import Connection, Engine
@@ -13,7 +14,10 @@ from sqlalchemy.pool import PoolProxiedConnection
 
 from eventstore.backends.postgresql import errors
 from eventstore.backends.postgresql.autocommit import at_read_committed
+from eventstore.backends.postgresql.binary_parameters import numbered, packed
 from eventstore.backends.postgresql.cursors import (
+    can_prepare,
+    cancel_statement,
     check_connection,
     check_custom_cursors,
     cursor_for,
@@ -22,6 +26,7 @@ from eventstore.backends.postgresql.cursors import (
     refuse_open_transaction,
     refuse_to_write,
 )
+from eventstore.backends.postgresql.prepared import PreparedStatements
 from eventstore.backends.protocol import Dialect, Driver, Row, Statement, returns_rows
 from eventstore.backends.running import StatementRun, error_to_raise, reported_search_path, sqlalchemy_error
 from eventstore.errors import UnsuitableSetting
@@ -77,6 +82,8 @@ class DirectRun(StatementRun):
         if not has_default_cursors(self._raw):
             check_custom_cursors(self._raw, compiled[0][1])
         try:
+            if can_prepare(self._raw):
+                return self._prepared_in_transaction(compiled)
             with self._raw.pipeline() if has_default_cursors(self._raw) else nullcontext():
                 cursor = self._in_transaction(compiled)
             rows: Sequence[Row] = cursor.fetchall()  # after the pipeline, whose end is a round trip in any case
@@ -90,6 +97,14 @@ class DirectRun(StatementRun):
         else:
             return rows
         raise failure  # not in the `except` block, or the driver's own error would stay attached, and be shown
+
+    def _prepared_in_transaction(self, compiled: Sequence[tuple[str, dict[str, Any]]]) -> Sequence[Row]:
+        calls = [(numbered(sql), parameters) for sql, parameters in compiled]
+        prepared = PreparedStatements.on(self._raw, self.notes)
+        result = prepared.execute_in_transaction([(each, packed(each, parameters)) for each, parameters in calls])
+        transformer = Transformer(self._raw)
+        transformer.set_pgresult(result)
+        return transformer.load_rows(0, result.ntuples, tuple)
 
     def _in_transaction(self, compiled: Sequence[tuple[str, dict[str, Any]]]) -> psycopg.Cursor[Any]:
         self._cursor().execute("BEGIN ISOLATION LEVEL READ COMMITTED", prepare=False)
@@ -146,7 +161,8 @@ def direct(engine: Engine, driver: Driver, dialect: Dialect) -> Iterator[DirectR
     finally:
         # No call comes before this `try`. Ctrl-C raises in calls, and a connection must not return in autocommit.
         try:
-            is_idle = raw.pgconn.transaction_status == TransactionStatus.IDLE  # False for a closed connection
+            pgconn = raw.pgconn  # of a closed connection, the status is UNKNOWN
+            is_idle = pgconn.transaction_status == TransactionStatus.IDLE and not pgconn.pipeline_status
             if is_idle and not was_autocommit:
                 raw.autocommit = False
         except BaseException:
@@ -156,4 +172,7 @@ def direct(engine: Engine, driver: Driver, dialect: Dialect) -> Iterator[DirectR
             if is_idle:
                 pooled.close()
             elif pooled.is_valid:
-                pooled.invalidate()
+                try:
+                    cancel_statement(raw)  # otherwise it would go on waiting for its locks, and commit with them
+                finally:
+                    pooled.invalidate()

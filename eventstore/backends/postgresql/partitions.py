@@ -2,13 +2,19 @@
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
 from eventstore.backends.protocol import Row, Statement
 from eventstore.errors import PartitioningRefused
-from eventstore.parts import Part, Runway
-from eventstore.statements.postgresql.partitions import appends_of_a_week, drawn_position, parts_of_log
+from eventstore.parts import Detached, Part, PartState, Runway
+from eventstore.statements.postgresql.partitions import (
+    appends_of_a_week,
+    detached_parts_of_log,
+    drawn_position,
+    parts_of_log,
+)
 
 Run = Callable[[Statement], Sequence[Row]]
 """Runs a statement without parameters."""
@@ -19,13 +25,13 @@ _DAYS: Final = 7.0
 
 
 def parts_of(run: Run) -> list[Part]:
-    """Return the parts of the log in the order of their positions; none if it is not partitioned.
+    """Return the parts that are attached, in the order of their positions; none if the log is not partitioned.
 
     Raises:
         PartitioningRefused: es_events is partitioned in another way.
     """
     found = []
-    for key, name, bound, events, size in run(parts_of_log):
+    for key, name, bound, events, size, is_detaching in run(parts_of_log):
         if key != _KEY:
             raise PartitioningRefused(f"es_events is partitioned already, by {key}", "the store needs RANGE (position)")
         if name is None:
@@ -37,8 +43,31 @@ def parts_of(run: Run) -> list[Part]:
                 f"detach it: ALTER TABLE es_events DETACH PARTITION {name}",
             )
         first = 1 if range_.group(1) is None else int(range_.group(1))
-        found.append(Part(name, first, int(range_.group(2)) - 1, None if events < 0 else events, size))
-    return sorted(found, key=lambda part: part.first_position)
+        state = PartState.DETACHING if is_detaching else PartState.ATTACHED
+        found.append(Part(name, first, int(range_.group(2)) - 1, None if events < 0 else events, size, state))
+    return sorted(found, key=_by_position)
+
+
+def all_parts_of(run: Run) -> list[Part]:
+    """Return the parts that are attached or in the list of detached parts, in the order of their positions.
+
+    Raises:
+        PartitioningRefused: es_events is partitioned in another way.
+    """
+    found = {part.name: part for part in parts_of(run)}
+    for name, first, last, events, location, sha256, size in run(detached_parts_of_log):
+        detached = Detached(events, location, sha256)
+        if name in found:
+            state = PartState.DETACHING if found[name].state is PartState.DETACHING else PartState.LISTED
+            found[name] = replace(found[name], state=state, detached=detached)
+        else:
+            state = PartState.DROPPED if size is None else PartState.DETACHED
+            found[name] = Part(name, first, last, events, size or 0, state, detached)
+    return sorted(found.values(), key=_by_position)
+
+
+def _by_position(part: Part) -> int:
+    return part.first_position
 
 
 def last_drawn(run: Run) -> int | None:

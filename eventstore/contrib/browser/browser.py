@@ -26,7 +26,7 @@ from eventstore.contrib.browser.visit import Visit
 from eventstore.errors import EventStoreError, InvalidInput
 from eventstore.projections import Projection
 from eventstore.repository import Repository
-from eventstore.store import EventStore
+from eventstore.store import EventStore, check_store
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -84,7 +84,7 @@ class Browser:
         title: str = "Event store",
     ) -> None:
         if not callable(store):
-            check_store(store)
+            self._check_store(store)
         self._store = store
         self._authorize = check_authorize("authorize", authorize)
         self._authorize_changes = (
@@ -152,11 +152,16 @@ class Browser:
             "authorize_changes", self._authorize_changes, sender
         )
         store = self._store() if callable(self._store) else self._store
-        visit = Visit(self, request, check_store(store), may_change)
+        self._check_store(store)
+        visit = Visit(self, request, store, may_change)
         try:
             return self._page(visit).answer(visit)
         except (HTTPException, EventStoreError, SQLAlchemyError) as error:
             return problem_page(visit, error)
+
+    @staticmethod
+    def _check_store(store: object) -> None:
+        check_store(store, may_be_joined=True, in_asyncio="pass one on a synchronous engine for the same database")
 
     def _page(self, visit: Visit) -> Page:
         """Return the page of a visit.
@@ -176,24 +181,6 @@ class Browser:
         if page.changes and not has_csrf_token(request):
             raise Forbidden("The form was not sent by a page of this browser, or it is too old. Open the page again.")
         return page
-
-
-def check_store(store: object) -> EventStore:
-    """Return the store.
-
-    Raises:
-        InvalidInput: It is not an `EventStore`.
-    """
-    if isinstance(store, EventStore):
-        return store
-    if type(store).__name__ == "AsyncEventStore":
-        msg = (
-            "the browser is a WSGI application, and can't use an AsyncEventStore; pass an EventStore on a synchronous "
-            "engine for the same database"
-        )
-        raise InvalidInput(msg)
-    msg = f"store must be an EventStore, or a function that returns one, not {type(store).__name__}"
-    raise InvalidInput(msg)
 
 
 def _checked(name: str, given: Iterable[Any], class_: type) -> tuple[Any, ...]:

@@ -169,20 +169,20 @@ def _bytes(value: bytes) -> Iterator[Token]:
 
 def _mapping(value: Mapping[Any, Any], depth: int) -> Iterator[Token]:
     yield Token("mark", "{\n")
-    for index, (key, part) in enumerate(value.items()):
+    for key, part in value.items():
         yield Token("mark", "  " * (depth + 1))
         yield from _key(key)
         yield Token("mark", ": ")
         yield from _tokens(part, depth + 1)
-        yield Token("mark", "\n" if index == len(value) - 1 else ",\n")
+        yield Token("mark", "\n")  # without a comma, so that what is added after it does not change its line
     yield Token("mark", "  " * depth + "}")
 
 
 def _sequence(value: Any, depth: int) -> Iterator[Token]:
     yield Token("mark", "[\n")
-    for index, part in enumerate(_parts(value)):
+    for part in _parts(value):
         yield Token("mark", "  " * (depth + 1))
         yield from _tokens(part, depth + 1)
-        yield Token("mark", "\n" if index == len(value) - 1 else ",\n")
+        yield Token("mark", "\n")
     yield Token("mark", "  " * depth + "]")
     yield from _kind(value)

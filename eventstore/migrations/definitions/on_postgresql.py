@@ -141,6 +141,7 @@ SELECT p.relname::text, p.relpersistence = 'p', p.relowner = t.relowner, pg_get_
         AND pg_get_indexdef(i.indexrelid) LIKE '%(stream_id, version)'),
     EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = p.oid AND g.tgname = 'es_events_immutable'
         AND g.tgenabled IN ('O', 'A')),
+    p.relrowsecurity OR NOT t.relrowsecurity,
     ARRAY(SELECT DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END
         FROM (SELECT p.relacl AS acl UNION ALL SELECT attacl FROM pg_attribute WHERE attrelid = p.oid) AS acls
         CROSS JOIN aclexplode(acls.acl) AS a WHERE a.grantee <> p.relowner
@@ -167,6 +168,7 @@ class PartFacts(NamedTuple):
         owner: The owner of the log.
         has_key: Whether it has a key of streams and versions.
         is_protected: Whether it has the trigger that refuses changes of history.
+        has_row_security: Whether it has row level security if the log has it.
         writers: The roles, quoted, that may write to it directly, besides the owner.
     """
 
@@ -176,6 +178,7 @@ class PartFacts(NamedTuple):
     owner: str
     has_key: bool
     is_protected: bool
+    has_row_security: bool
     writers: Sequence[str]
 
 

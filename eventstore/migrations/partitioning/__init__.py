@@ -7,6 +7,6 @@ always a part for the next events. (docs/how-to/partitions.md)
 from eventstore.migrations.partitioning.adding import Added, add
 from eventstore.migrations.partitioning.enabling import enable
 from eventstore.migrations.partitioning.parts import parts, runway
-from eventstore.parts import Part, Runway
+from eventstore.parts import Detached, Part, PartState, Runway
 
-__all__ = ["Added", "Part", "Runway", "add", "enable", "parts", "runway"]
+__all__ = ["Added", "Detached", "Part", "PartState", "Runway", "add", "enable", "parts", "runway"]

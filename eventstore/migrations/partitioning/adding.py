@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from eventstore.backends.postgresql.partitions import parts_of, runway_of
 from eventstore.common.validation import check_number
 from eventstore.errors import PartitioningRefused, PermissionDenied
-from eventstore.migrations.partitioning.carrying import Carried
+from eventstore.migrations.partitioning.carrying import POSITION_KEY, Carried
 from eventstore.migrations.partitioning.log import Log, changing, check_positive, quoted
 from eventstore.migrations.partitioning.parts import rounded_up
 from eventstore.migrations.settings import OnProgress, Settings
@@ -85,7 +85,7 @@ def add_to(log: Log, *, days: int, size: int | None) -> Added:
     last = there[-1]
     if size is None:
         size = max(last.last_position - last.first_position + 1, rounded_up(before.per_day * days / _AT_ONCE))
-    number, end = max(part.number for part in [*there, *_detached(log)]), last.last_position
+    number, end = max(Part(name, 1, 1, None, 0).number for name in _taken(log)), last.last_position
     ahead, new = before.parts_ahead, []
     while ahead < 1 or end - before.drawn < before.per_day * days:
         number, first, end = number + 1, end + 1, end + size
@@ -119,9 +119,11 @@ def create_part(log: Log, part: Part, carried: Carried) -> None:
     options = f" WITH ({carried.options})" if carried.options else ""
     log.execute(f"CREATE TABLE {table} (LIKE {events} INCLUDING ALL EXCLUDING IDENTITY EXCLUDING INDEXES){options}")
     log.execute(f"ALTER TABLE {table} OWNER TO {quoted(carried.owner)}")
-    keys = {"es_events_pkey": "PRIMARY KEY (stream_id, version)", "es_events_position_key": "UNIQUE (position)"}
+    keys = {"es_events_pkey": "PRIMARY KEY (stream_id, version)", POSITION_KEY: "UNIQUE (position)"}
     for name, key in keys.items():
         log.execute(f"ALTER TABLE {table} ADD CONSTRAINT {quoted(f'{name}_{number}')} {key}")
+    carried.set_columns(log, part.name)
+    carried.set_replica_identity(log, part.name, suffix=f"_{number}")
     protect(log, part.name)
     if carried.has_row_security:
         log.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
@@ -141,7 +143,10 @@ def protect(log: Log, table: str) -> None:
     )
 
 
-def _detached(log: Log) -> list[Part]:
-    """Return the parts that were detached, so that their names are not given again."""
-    table = log.named("es_detached_parts").replace(":", r"\:")
-    return [Part(name, 1, 1, None, 0) for (name,) in log.rows(f"SELECT name FROM {table}")]
+def _taken(log: Log) -> list[str]:
+    """Return the names of all relations, and of the parts that were detached: names that no new part can have."""
+    query = (
+        "SELECT relname FROM pg_class WHERE relnamespace = CAST(CAST(:schema AS text) AS regnamespace) "
+        "UNION ALL SELECT name FROM " + log.named("es_detached_parts").replace(":", r"\:")
+    )
+    return [name for (name,) in log.rows(query, schema=quoted(log.schema))]

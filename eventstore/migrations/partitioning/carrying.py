@@ -8,8 +8,35 @@ from eventstore.migrations.sql_text import literal
 
 _TABLE: Final = """
 SELECT pg_get_userbyid(c.relowner)::text AS owner, c.relrowsecurity, c.relforcerowsecurity,
-    obj_description(c.oid, 'pg_class') AS comment
+    CASE c.relreplident WHEN 'f' THEN 'FULL' WHEN 'n' THEN 'NOTHING' WHEN 'i' THEN (
+        SELECT k.relname::text FROM pg_index i JOIN pg_class k ON k.oid = i.indexrelid
+        WHERE i.indrelid = c.oid AND i.indisreplident
+    ) END AS replica_identity
 FROM pg_class c WHERE c.oid = to_regclass(:table)
+"""
+_COLUMNS: Final = """
+SELECT format('ALTER COLUMN %I SET STATISTICS %s', attname, attstattarget) FROM pg_attribute
+WHERE attrelid = to_regclass(:table) AND attnum > 0 AND NOT attisdropped AND attstattarget >= 0
+UNION ALL
+SELECT format('ALTER COLUMN %I SET (%s)', attname, array_to_string(attoptions, ', ')) FROM pg_attribute
+WHERE attrelid = to_regclass(:table) AND attnum > 0 AND NOT attisdropped AND attoptions IS NOT NULL
+"""
+_COMMENTS: Final = """
+SELECT format('TABLE %s', c.oid::regclass), obj_description(c.oid, 'pg_class')
+FROM pg_class c WHERE c.oid = to_regclass(:table)
+UNION ALL
+SELECT format('INDEX %s', i.indexrelid::regclass), obj_description(i.indexrelid, 'pg_class')
+FROM pg_index i WHERE i.indrelid = to_regclass(:table)
+    AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid AND k.conrelid = i.indrelid)
+UNION ALL
+SELECT format('CONSTRAINT %I ON %s', k.conname, k.conrelid::regclass), obj_description(k.oid, 'pg_constraint')
+FROM pg_constraint k WHERE k.conrelid = to_regclass(:table) AND k.contype IN ('c', 'f', 'u')
+UNION ALL
+SELECT format('TRIGGER %I ON %s', t.tgname, t.tgrelid::regclass), obj_description(t.oid, 'pg_trigger')
+FROM pg_trigger t WHERE t.tgrelid = to_regclass(:table) AND NOT t.tgisinternal
+UNION ALL
+SELECT format('POLICY %I ON %s', p.polname, p.polrelid::regclass), obj_description(p.oid, 'pg_policy')
+FROM pg_policy p WHERE p.polrelid = to_regclass(:table)
 """
 _OPTIONS: Final = """
 SELECT array_to_string(c.reloptions || (
@@ -25,7 +52,8 @@ SELECT a.privilege_type, CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(
 FROM (
     SELECT relacl AS acl, relowner, NULL AS column_name FROM pg_class WHERE oid = to_regclass(:table)
     UNION ALL
-    SELECT attacl, 0, quote_ident(attname) FROM pg_attribute WHERE attrelid = to_regclass(:table) AND NOT attisdropped
+    SELECT attacl, relowner, quote_ident(attname) FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
+    WHERE attrelid = to_regclass(:table) AND NOT attisdropped
 ) AS acls CROSS JOIN aclexplode(acls.acl) AS a WHERE a.grantee <> acls.relowner ORDER BY 4 NULLS FIRST, 2, 1
 """
 _POLICIES: Final = """
@@ -57,6 +85,7 @@ _CONSTRAINTS: Final = """
 SELECT conname::text, contype::text, pg_get_constraintdef(oid) FROM pg_constraint
 WHERE conrelid = to_regclass(:table) AND contype IN ('c', 'f') AND conparentid = 0 ORDER BY contype, conname
 """
+POSITION_KEY: Final = "es_events_position_key"
 _ENABLED: Final = {"D": "DISABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
 
 
@@ -73,19 +102,43 @@ class Carried:
         owner: The owner.
         options: The storage parameters of the newest part; empty if there are none.
         has_row_security: Whether row level security is enabled.
+        replica_identity: Its replica identity: FULL, NOTHING or the name of an index; None if it is the primary key.
+        columns: Changes of columns that the server does not copy, such as ALTER COLUMN data SET STATISTICS 0.
     """
 
     owner: str
     options: str
     has_row_security: bool
+    replica_identity: str | None
+    columns: tuple[str, ...]
 
     @classmethod
     def of(cls, log: Log, table: str = "es_events") -> "Carried":
         """Read it from the catalog."""
         name = log.named(table)
-        ((owner, has_row_security, *_),) = log.rows(_escaped(_TABLE), table=name)
+        ((owner, has_row_security, _, replica_identity),) = log.rows(_escaped(_TABLE), table=name)
         ((options,),) = log.rows(_OPTIONS, table=name) or [("",)]
-        return cls(owner, options or "", has_row_security)
+        columns = tuple(change for (change,) in log.rows(_COLUMNS, table=name))
+        return cls(owner, options or "", has_row_security, replica_identity, columns)
+
+    def set_columns(self, log: Log, table: str) -> None:
+        """Set what a new table does not have from the one that it is like."""
+        if self.columns:
+            log.execute(f"ALTER TABLE {log.named(table)} {', '.join(self.columns)}")
+
+    def set_replica_identity(self, log: Log, table: str, *, suffix: str = "") -> None:
+        """Let logical replication identify the rows of a table as it does those of the log.
+
+        Args:
+            log: The log.
+            table: The name of a table whose keys exist.
+            suffix: What the names of its keys end in.
+        """
+        if self.replica_identity == POSITION_KEY:
+            index = quoted(f"{POSITION_KEY}{suffix}")
+            log.execute(f"ALTER TABLE {log.named(table)} REPLICA IDENTITY USING INDEX {index}")
+        elif self.replica_identity in {"FULL", "NOTHING"}:
+            log.execute(f"ALTER TABLE {log.named(table)} REPLICA IDENTITY {self.replica_identity}")
 
     def leave_reading_only(self, log: Log, part: str) -> None:
         """Let other roles than the owner read a part, if they may read the log, and no more.
@@ -144,7 +197,7 @@ class Belongings:
             without_check: The name of a check that the new table does not get.
         """
         table, sequence = log.named("es_events"), log.named("es_events_position_seq")
-        ((owner, has_security, is_forced, comment),) = log.rows(_escaped(_TABLE), table=table)
+        ((owner, has_security, is_forced, _),) = log.rows(_escaped(_TABLE), table=table)
         constraints = [
             f"ALTER TABLE {table} ADD CONSTRAINT {quoted(name)} {definition}"
             for name, _, definition in log.rows(_CONSTRAINTS, table=table)
@@ -153,11 +206,11 @@ class Belongings:
         indexes = tuple(Index(*row) for row in log.rows(_INDEXES, table=table))
         before = [
             *constraints,
-            f"ALTER TABLE {table} ADD CONSTRAINT es_events_position_key UNIQUE (position)",
+            f"ALTER TABLE {table} ADD CONSTRAINT {POSITION_KEY} UNIQUE (position)",
             *(index.definition for index in indexes if not index.is_key),
         ]
         triggers = log.rows(_TRIGGERS, table=table)
-        after = [] if comment is None else [f"COMMENT ON TABLE {table} IS {literal(comment)}"]
+        after = []
         for name, definition, enabled in triggers:
             after.append(definition)
             if enabled in _ENABLED:
@@ -171,6 +224,11 @@ class Belongings:
         for name, options, definition in log.rows(_VIEWS, table=table):
             having = f" WITH ({options})" if options else ""
             after.append(f"CREATE OR REPLACE VIEW {name}{having} AS {definition}")
+        after += [
+            f"COMMENT ON {what} IS {literal(comment)}"
+            for what, comment in log.rows(_escaped(_COMMENTS), table=table)
+            if comment is not None
+        ]
         after += [*_grants(log, table, "TABLE"), *_grants(log, sequence, "SEQUENCE")]
         # each read of a partitioned log looks at the list of detached parts
         after += [

@@ -5,18 +5,24 @@ swap is one short transaction that locks both tables, so that no append is under
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
 from typing import Final
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from eventstore.backends.postgresql.partitions import last_drawn, parts_of, positions_per_day
+from eventstore.backends.postgresql.rights import is_permission_denied
 from eventstore.common.validation import check_number
 from eventstore.errors import PartitioningRefused
 from eventstore.migrations.partitioning.adding import DAYS, LOCKED, add_to, create_part, protect
-from eventstore.migrations.partitioning.carrying import Belongings, Carried, revoke_default_rights
+from eventstore.migrations.partitioning.carrying import POSITION_KEY, Belongings, Carried, revoke_default_rights
 from eventstore.migrations.partitioning.log import Log, changing, check_positive, quoted
 from eventstore.migrations.partitioning.obstacles import RANGE, refuse_obstacles
 from eventstore.migrations.partitioning.parts import rounded_up
+from eventstore.migrations.partitioning.publications import carried_publications, is_published
 from eventstore.migrations.settings import OnProgress, Settings
 from eventstore.migrations.sql_text import literal
 from eventstore.parts import Part
@@ -28,6 +34,7 @@ _MARGIN: Final = 100_000
 _MARGIN_DAYS: Final = 7
 _SIZE_DAYS: Final = 30
 _MAX_NAME: Final = 63
+"""How many bytes a name has at most."""
 
 
 def enable(
@@ -86,7 +93,9 @@ def enable(
             size = size or max(_SIZE, rounded_up(per_day * _SIZE_DAYS))
             margin = margin or max(_MARGIN, rounded_up(per_day * _MARGIN_DAYS))
             refuse_obstacles(log, ["es_events_1", "es_events_2"])
-            _swap(log, _bound(log, margin), size)
+            bound = _bound(log, margin)
+            with _dropping_the_check_if_refused(log):
+                _swap(log, bound, size)
         _count(log)
         add_to(log, days=days, size=None)
         return parts_of(log.run)
@@ -97,8 +106,7 @@ def _bound(log: Log, margin: int) -> int:
     table = log.named("es_events")
     last, bound = last_drawn(log.run) or 0, _bound_of_check(log)
     if bound is not None and bound - last < margin // 2:  # from a run that was interrupted long ago
-        drop = f"ALTER TABLE {table} DROP CONSTRAINT {RANGE}"
-        log.attempt("dropping the check of an interrupted run", ["es_events"], lambda: log.execute(drop))
+        _drop_check(log, "dropping the check of an interrupted run")
         bound = None
     if bound is None:
         bound = last + margin + 1
@@ -120,6 +128,29 @@ def _bound_of_check(log: Log) -> int | None:
     return None
 
 
+def _drop_check(log: Log, step: str) -> None:
+    drop = f"ALTER TABLE {log.named('es_events')} DROP CONSTRAINT IF EXISTS {RANGE}"
+    log.attempt(step, ["es_events"], lambda: log.execute(drop))
+
+
+@contextmanager
+def _dropping_the_check_if_refused(log: Log) -> Iterator[None]:
+    """Drop the check of the first part if the swap can't be done, or appends would fail when the margin is used up."""
+    try:
+        yield
+    except PartitioningRefused:
+        _drop_check(log, "dropping the check of the first part")
+        raise
+    except DBAPIError as error:
+        if error.connection_invalidated:  # the next run decides
+            raise
+        _drop_check(log, "dropping the check of the first part")
+        if is_permission_denied(error):
+            raise
+        what = str(error.orig).partition("\n")[0]
+        raise PartitioningRefused(f"the server refuses a change of es_events: {what}") from error
+
+
 def _swap(log: Log, bound: int, size: int) -> None:
     log.attempt("making es_events the first part", LOCKED, lambda: _make_first_part(log, bound, size))
 
@@ -134,20 +165,21 @@ def _make_first_part(log: Log, bound: int, size: int) -> None:
     if last >= bound:
         raise PartitioningRefused("more was appended than the margin", "run it again with a larger margin")
     log.report("both tables are locked")
+    publications = carried_publications(log)
+    if is_published(log):  # a partitioned log has no primary key, by which subscribers find deleted rows
+        log.execute(f"ALTER TABLE {events} REPLICA IDENTITY USING INDEX {POSITION_KEY}")
     carried, belongings = Carried.of(log), Belongings.of(log, without_check=RANGE)
     set_default = f"ALTER TABLE {streams} ALTER COLUMN after_position SET DEFAULT "
     log.execute(f"{set_default}0")
     for trigger in belongings.triggers:
         if trigger != TRIGGER:
             log.execute(f"DROP TRIGGER {quoted(trigger)} ON {events}")
-    for index in belongings.indexes:
-        name = f"{index.name[: _MAX_NAME - 2]}_1"
-        log.execute(f"ALTER INDEX {log.named(index.name)} RENAME TO {quoted(name)}")
+    _rename_indexes(log, [index.name for index in belongings.indexes])
     log.execute(f"ALTER TABLE {events} ALTER COLUMN position DROP IDENTITY")
     log.execute(f"ALTER TABLE {events} RENAME TO {quoted('es_events_1')}")
     log.execute(
-        f"CREATE TABLE {events} (LIKE {first} INCLUDING ALL EXCLUDING CONSTRAINTS EXCLUDING INDEXES "
-        "EXCLUDING STATISTICS) PARTITION BY RANGE (position)"
+        f"CREATE TABLE {events} (LIKE {first} INCLUDING ALL EXCLUDING CONSTRAINTS EXCLUDING INDEXES) "
+        "PARTITION BY RANGE (position)"
     )
     log.execute(f"ALTER TABLE {events} ALTER COLUMN position ADD GENERATED ALWAYS AS IDENTITY (CACHE 1)")
     log.execute(f"SELECT setval({literal(sequence)}, {last}, {str(is_called).lower()})")
@@ -155,14 +187,30 @@ def _make_first_part(log: Log, bound: int, size: int) -> None:
     revoke_default_rights(log, "es_events_position_seq", "SEQUENCE")
     for statement in belongings.before:
         log.execute(statement)
+    carried.set_columns(log, "es_events")
+    carried.set_replica_identity(log, "es_events")
     log.execute(f"ALTER TABLE {events} ATTACH PARTITION {first} FOR VALUES FROM (MINVALUE) TO ({bound})")
     log.execute(f"ALTER TABLE {first} DROP CONSTRAINT {RANGE}")
-    for statement in belongings.after:
+    for statement in [*belongings.after, *publications]:
         log.execute(statement)
     log.execute(set_default + default_of(sequence))
     protect(log, "es_events_1")
     carried.leave_reading_only(log, "es_events_1")
     create_part(log, Part("es_events_2", bound, bound + size - 1, None, 0), carried)
+
+
+def _rename_indexes(log: Log, names: list[str]) -> None:
+    """Let the indexes of the first part have other names, so that those of the log can have theirs."""
+    query = "SELECT relname\\:\\:text FROM pg_class WHERE relnamespace = CAST(CAST(:schema AS text) AS regnamespace)"
+    taken = {name for (name,) in log.rows(query, schema=quoted(log.schema))}
+    for name in names:
+        for number in count(1):
+            suffix = f"_{number}"
+            new = name.encode()[: _MAX_NAME - len(suffix)].decode(errors="ignore") + suffix
+            if new not in taken:
+                break
+        taken.add(new)
+        log.execute(f"ALTER INDEX {log.named(name)} RENAME TO {quoted(new)}")
 
 
 def _is_not_counted(log: Log) -> bool:

@@ -4,14 +4,16 @@ from math import ceil, log10
 
 from sqlalchemy import Engine
 
-from eventstore.backends.postgresql.partitions import parts_of, runway_of
+from eventstore.backends.postgresql.partitions import all_parts_of, runway_of
 from eventstore.migrations.partitioning.log import reading
 from eventstore.migrations.settings import Settings
 from eventstore.parts import Part, Runway
 
 
 def parts(engine: Engine, *, schema: str | None = None) -> list[Part]:
-    """Return the parts of the log, in the order of their positions; none if it is not partitioned.
+    """Return the parts of the log, also those that were detached, in the order of their positions.
+
+    None are returned if it is not partitioned.
 
     Args:
         engine: An engine of a PostgreSQL database.
@@ -21,9 +23,10 @@ def parts(engine: Engine, *, schema: str | None = None) -> list[Part]:
         PartitioningRefused: es_events is partitioned in another way, or the database is not PostgreSQL.
         SchemaMissing: There are no tables.
         SchemaOutdated: They are older than es_0011.
+        PermissionDenied: The database user may not read es_detached_parts.
     """
     with reading(engine, Settings(schema)) as log:
-        return parts_of(log.run)
+        return all_parts_of(log.run)
 
 
 def runway(engine: Engine, *, schema: str | None = None) -> Runway | None:

@@ -2,11 +2,13 @@
 
 from typing import Final
 
+from sqlalchemy import Text, bindparam
 from sqlalchemy.sql import ClauseElement
 
 from eventstore.statements.postgresql.names import name_of_events
 from eventstore.statements.text import sql_text
 from eventstore.tables import Tables
+from eventstore.tables.names import qualified_name
 
 _PARTS: Final = """
 SELECT
@@ -14,11 +16,24 @@ SELECT
     CAST(part.relname AS TEXT) AS name,
     pg_get_expr(part.relpartbound, part.oid) AS bound,
     CAST(part.reltuples AS BIGINT) AS events,
-    pg_total_relation_size(part.oid) AS size_bytes
+    pg_total_relation_size(part.oid) AS size_bytes,
+    pg_inherits.inhdetachpending AS is_detaching
 FROM pg_catalog.pg_class AS log
 LEFT JOIN pg_catalog.pg_inherits ON pg_inherits.inhparent = log.oid
 LEFT JOIN pg_catalog.pg_class AS part ON part.oid = pg_inherits.inhrelid
 WHERE log.oid = to_regclass(:name_of_es_events) AND log.relkind = 'p'
+"""
+
+_DETACHED: Final = """
+SELECT
+    part.name,
+    part.first_position,
+    part.last_position,
+    part.events,
+    part.location,
+    part.sha256,
+    pg_total_relation_size(to_regclass(:schema_of_es_events || quote_ident(part.name))) AS size_bytes
+FROM {detached_parts} AS part
 """
 
 _RATE: Final = """
@@ -77,9 +92,19 @@ def parts_of_log(tables: Tables) -> ClauseElement:
     """Return the parts of the log, in no order; no row if it is not partitioned.
 
     The columns: the partition key, the name of the part, NULL if there is none, its bounds as text, its estimated
-    number of events, below 0 if they were not counted, and its size with indexes.
+    number of events, below 0 if they were not counted, its size with indexes, and whether its DETACH was interrupted.
     """
     return sql_text(_PARTS, tables).bindparams(name_of_events(tables))
+
+
+def detached_parts_of_log(tables: Tables) -> ClauseElement:
+    """Return the parts that are in the list of detached parts, in no order.
+
+    The columns: name, first and last position, number of events, location, SHA-256, and the size of its table with
+    indexes, NULL if there is no such table.
+    """
+    schema = qualified_name(tables.events, "x").removesuffix("x")
+    return sql_text(_DETACHED, tables).bindparams(bindparam("schema_of_es_events", schema, type_=Text))
 
 
 def appends_of_a_week(tables: Tables) -> ClauseElement:

@@ -6,13 +6,15 @@ from typing import Any, Final
 
 from django.contrib import admin
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.formats import date_format
+from django.utils.html import format_html, format_html_join
+from django.utils.timezone import template_localtime
 
 from eventstore.contrib.django.admin.dead_letters import DeadLetterViews
 from eventstore.contrib.django.admin.lists import COUNTED_AT_MOST, BoundedChangeList, ReadOnlyAdmin, counted
 from eventstore.contrib.django.models import Checkpoint
 from eventstore.contrib.django.store import get_store
-from eventstore.projections.status import SEEN_WITHIN_SECONDS, PartitionStatus, combined
+from eventstore.projections.status import SEEN_WITHIN_SECONDS, PartitionStatus, ProjectionStatus, combined
 from eventstore.statements.projections import projection_health
 
 _STATES: Final = {
@@ -22,6 +24,10 @@ _STATES: Final = {
     "running": "running",
     "stopped": "stopped: no worker was seen lately",
 }
+
+_TABLE: Final = '<table class="eventstore-partitions"><thead><tr>{}</tr></thead><tbody>{}</tbody></table>'
+_HEADINGS: Final = ("partition", "position", "behind", "updated at", "worker", "failure")
+_ROW: Final = "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>"
 
 
 class ProjectionList(BoundedChangeList):
@@ -78,19 +84,46 @@ def _partition(row: Sequence[Any], to_time: Any) -> PartitionStatus:
     )
 
 
+def has_partitions(checkpoint: Any) -> bool:
+    """Return whether a projection has several partitions, and their statuses were read."""
+    return checkpoint.partitions > 1 and checkpoint.status is not None
+
+
+def _behind(status: ProjectionStatus | PartitionStatus) -> str:
+    if not status.lag_events:
+        return "nothing"
+    events = "event" if status.lag_events == 1 else "events"
+    oldest = timedelta(seconds=round(status.lag_seconds))
+    return f"{counted(status.lag_events)} {events}, the oldest {oldest} ago"
+
+
+def _cells(partition: PartitionStatus) -> tuple[Any, ...]:
+    worker = partition.worker if partition.is_running else None
+    return (
+        partition.number,
+        partition.position,
+        _behind(partition),
+        date_format(template_localtime(partition.updated_at), "DATETIME_FORMAT"),
+        worker or "-",
+        partition.failure or partition.retrying or "-",
+    )
+
+
 @admin.register(Checkpoint)
 class CheckpointAdmin(DeadLetterViews, ReadOnlyAdmin):
     """Checkpoints."""
 
-    list_display = ("name", "state", "reached", "lag", "letters", "last_worker", "advanced")
+    list_display = ("name", "state", "reached", "lag", "number_of_partitions", "letters", "last_worker", "advanced")
     fields = (
         "name", "state", "reached", "lag", "letters", "last_worker", "seen_at", "advanced", "stopped_at_event",
-        "failed_at", "stream", "started_after", "number_of_partitions",
+        "failed_at", "stream", "started_after", "number_of_partitions", "each_partition",
     )  # fmt: skip
     readonly_fields = (
         "state", "reached", "lag", "letters", "last_worker", "advanced", "stopped_at_event", "stream",
-        "number_of_partitions",
+        "number_of_partitions", "each_partition",
     )  # fmt: skip
+    of_whole = frozenset({"seen_at", "failed_at", "stream"})
+    """Fields that the checkpoint of a projection does not have if its partitions have them."""
     ordering = ("name",)
     paged_by = "name"
     sortable_by = ("name",)
@@ -107,6 +140,11 @@ class CheckpointAdmin(DeadLetterViews, ReadOnlyAdmin):
         if checkpoint is not None:
             add_statuses(checkpoint._state.db, [checkpoint])  # noqa: SLF001  # which database it is from
         return checkpoint
+
+    def get_fields(self, _request: Any, checkpoint: Any = None) -> list[str]:
+        """Return the fields of the page: those of the partitions, or those of the whole projection."""
+        left_out = {"each_partition"} if checkpoint is None or not has_partitions(checkpoint) else self.of_whole
+        return [name for name in self.fields if name not in left_out]
 
     def get_queryset(self, request: Any) -> Any:
         """Return the projections. The checkpoints of their partitions have rows, too."""
@@ -140,23 +178,22 @@ class CheckpointAdmin(DeadLetterViews, ReadOnlyAdmin):
 
     @admin.display(description="partitions")
     def number_of_partitions(self, checkpoint: Any) -> str:
-        """Return how many partitions there are, and will be, with the positions of them if there are several."""
-        status = checkpoint.status
-        if status is None or len(status.partitions) == 1:
-            return "1"
-        positions = ", ".join(f"{each.number}: {each.position}" for each in status.partitions)
-        following = "" if status.next_partitions is None else f", soon {status.next_partitions}"
-        return f"{len(status.partitions)}{following} (positions {positions})"
+        """Return how many partitions there are, and will be."""
+        following = "" if checkpoint.next_partitions is None else f", soon {checkpoint.next_partitions}"
+        return f"{checkpoint.partitions}{following}"
+
+    @admin.display(description="each partition")
+    def each_partition(self, checkpoint: Any) -> str:
+        """Return a table of the partitions."""
+        rows: str = format_html_join("", _ROW, (_cells(each) for each in checkpoint.status.partitions))
+        headings = format_html_join("", '<th scope="col">{}</th>', ([each] for each in _HEADINGS))
+        table: str = format_html(_TABLE, headings, rows)
+        return table
 
     @admin.display(description="behind")
     def lag(self, checkpoint: Any) -> str:
         """Return how many events come after the checkpoint, and since when."""
-        status = checkpoint.status
-        if status is None or not status.lag_events:
-            return "-" if status is None else "nothing"
-        events = "event" if status.lag_events == 1 else "events"
-        oldest = timedelta(seconds=round(status.lag_seconds))
-        return f"{counted(status.lag_events)} {events}, the oldest {oldest} ago"
+        return "-" if checkpoint.status is None else _behind(checkpoint.status)
 
     @admin.display(description="pending dead letters")
     def letters(self, checkpoint: Any) -> str:

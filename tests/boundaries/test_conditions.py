@@ -2,11 +2,10 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
-from threading import Barrier
 from typing import Any, Final
 
 import psycopg
@@ -14,61 +13,18 @@ import pytest
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.orm import Session
 
-from eventstore import ANY, NO_STREAM, Append, EventFilter, EventStore, NewEvent, migrations
-from eventstore.backends.postgresql import dialect as postgresql
+from eventstore import ANY, NO_STREAM, EventFilter, EventStore, NewEvent, migrations
 from eventstore.backends.postgresql.dialect import PostgreSQLDialect
-from eventstore.backends.protocol import Server
-from eventstore.boundaries import Boundary
 from eventstore.core.loading import EventLoader
-from eventstore.core.settling import Settling
 from eventstore.errors import BoundaryChanged, SchemaOutdated, TooManyTags, UnsuitableTransaction
 from eventstore.rows.mapper import StoredEvent
 from eventstore.statements.postgresql.tag_locks import lock_tags
 from eventstore.statements.reading import read_forwards
-from eventstore.testing.boundary_oracle import Courses, Decided
-from tests.fix_engines import changing_history, empty
-from tests.pgbouncer import PgBouncer
+from tests.boundaries.events import COURSE, tagged
+from tests.fix_engines import changing_history
 from tests.waiting import start_waiting, until, wait_until_it_says
 
 pytestmark = pytest.mark.postgresql
-
-COURSE: Final = EventFilter(tags=["course:1"])
-
-
-def tagged(*tags: str, event_type: str = "student-enrolled") -> NewEvent:
-    return NewEvent(event_type, tags=tags)
-
-
-@pytest.fixture
-def make_engine(shared_postgres_url: str) -> Iterator[Callable[..., Engine]]:
-    """Return a function that makes engines, whose sessions give up waiting for a lock, so that no test hangs."""
-    engines: list[Engine] = []
-
-    def make(options: str = "", **others: Any) -> Engine:
-        settings = {"options": f"-c lock_timeout=20s {options}"}
-        engine = create_engine(shared_postgres_url, connect_args=settings, pool_size=20, **others)
-        engines.append(engine)
-        return engine
-
-    yield make
-    for engine in engines:
-        engine.dispose()
-    empty(shared_postgres_url)
-
-
-@pytest.fixture(params=["at once", "one by one"])
-def store(request: pytest.FixtureRequest, make_engine: Callable[..., Engine]) -> EventStore:
-    """A store that sends both statements in one round trip; and one that can't, because a hook watches them."""
-    engine = make_engine()
-    if request.param == "one by one":
-        event.listen(engine, "before_cursor_execute", lambda *_: None)
-    return EventStore(engine)
-
-
-@pytest.fixture
-def threads() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(4) as executor:
-        yield executor
 
 
 def test_an_append_waits_for_one_under_way_with_a_tag_of_its_boundary_and_is_refused(
@@ -416,274 +372,6 @@ def test_on_older_tables_only_what_uses_tags_is_refused(empty_postgres_url: str)
     engine.dispose()
 
 
-# --- the oracle
-
-
-@pytest.mark.parametrize("level", ["read\\ committed", "repeatable\\ read", "serializable"])
-@pytest.mark.slow
-def test_decisions_are_right_at_each_default_level(make_engine: Callable[..., Engine], level: str) -> None:
-    courses = Courses(EventStore(make_engine(f"-c default_transaction_isolation={level}")), seed=11)
-    courses.run(writers=8, seconds=1)
-    courses.judge()
-    assert courses.counts["stored"] > 0
-
-
-@pytest.mark.slow
-def test_decisions_are_right_if_two_clients_name_the_schema_differently(make_engine: Callable[..., Engine]) -> None:
-    by_name = EventStore(make_engine("-c search_path=pg_catalog"), schema="public")
-    courses = Courses(EventStore(make_engine()), seed=12, others=[by_name])
-    courses.run(writers=8, seconds=1)
-    courses.judge()
-    assert courses.counts["stored"] > 0
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("mode", "connections"), [("transaction", 4), ("session", 20)])
-def test_decisions_are_right_behind_pgbouncer(
-    make_engine: Callable[..., Engine], shared_postgres_url: str, mode: str, connections: int
-) -> None:
-    with PgBouncer(shared_postgres_url, mode, f"default_pool_size = {connections}") as bouncer:
-        engine = create_engine(bouncer.url(make_engine().url), pool_size=20, **bouncer.engine_options)
-        store = EventStore(engine)
-        boundary = store.read_boundary(COURSE)
-        courses = Courses(store, seed=14)
-        courses.run(writers=8, seconds=1.5)
-        courses.judge()
-        with pytest.raises(BoundaryChanged):
-            store.append("a-1", tagged("course:1"), expected_version=ANY, condition=boundary)
-        engine.dispose()
-    assert courses.counts["stored"] > 0
-
-
-def test_decisions_are_right_if_many_tags_have_the_same_key(
-    make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two tags whose keys are equal are locked once, exclusively if one of them is to be."""
-    store, compiled = EventStore(make_engine()), PostgreSQLDialect.sql
-
-    def alike(dialect: PostgreSQLDialect, statement: Any) -> tuple[str, dict[str, Any]]:
-        sql, constants = compiled(dialect, statement)
-        return sql.replace("hashtextextended(", "3 & hashtextextended("), constants
-
-    monkeypatch.setattr(PostgreSQLDialect, "sql", alike)
-    courses = Courses(store, seed=13)
-    courses.run(writers=8, seconds=1)
-    courses.judge()
-    assert courses.counts["stored"] > 0
-
-
-def no_locks(_locks: object) -> dict[str, Any]:
-    return {"number": 0, "tags": [], "are_shared": []}
-
-
-def test_the_judge_finds_a_blind_decision_if_nothing_is_locked(
-    make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(postgresql, "lock_parameters", no_locks)
-    store = EventStore(make_engine())
-    courses = Courses(store, seed=0)
-    boundary = store.read_boundary(COURSE)
-    with store.transaction() as tx:
-        tx.append("a-1", tagged("course:1", "student:1"), expected_version=ANY)
-        blind = tagged("course:1", "student:2")
-        store.append("a-2", blind, expected_version=ANY, condition=boundary)
-    courses.decided.append(Decided((COURSE,), frozenset(), blind.event_id))
-    with pytest.raises(AssertionError, match="decided blindly"):
-        courses.judge()
-
-
-def highest_position(store: EventStore, queries: Sequence[EventFilter]) -> Boundary:
-    """Return what the specification seems to say: the boundary is the highest position that the reader has seen."""
-    boundary = store.read_boundary(*queries)
-    newest = next(store.read_all(backwards=True, limit=1, wait_seconds=0), None)
-    last = max(boundary, key=lambda event: event.position, default=None)
-    newest = last if newest is None or (last and last.position > newest.position) else newest
-    if newest is None:
-        return boundary
-    items = [replace(item, position=newest.position, event_id=newest.event_id) for item in boundary.items]
-    return replace(boundary, items=tuple(items))
-
-
-def test_the_judge_finds_a_blind_decision_if_the_boundary_is_the_highest_position(
-    make_engine: Callable[..., Engine],
-) -> None:
-    store = EventStore(make_engine())
-    courses, queries = Courses(store, seed=0), (COURSE, EventFilter(tags=["other"]))
-    with store.transaction() as tx:
-        tx.append("a-1", tagged("course:1", "student:1"), expected_version=ANY)
-        store.append("b-1", tagged("other", event_type="noted"), expected_version=ANY)
-        boundary = highest_position(store, queries)
-    blind = tagged("course:1", "student:2")
-    store.append("a-2", blind, expected_version=ANY, condition=boundary)
-    courses.decided.append(Decided(queries, frozenset(event.position for event in boundary), blind.event_id))
-    with pytest.raises(AssertionError, match="decided blindly"):
-        courses.judge()
-
-
-@pytest.mark.slow
-def test_of_16_requests_against_one_boundary_one_wins_in_each_of_60_rounds(store: EventStore) -> None:
-    """Marten's #5300: a decision that was made between the read of the boundary and that of its events."""
-    with ThreadPoolExecutor(16) as threads:
-        for number in range(60):
-            seat, barrier = EventFilter(tags=[f"seat:{number}"]), Barrier(16)
-
-            def take(request: int, number: int = number, seat: EventFilter = seat, barrier: Barrier = barrier) -> bool:
-                barrier.wait()
-                boundary = store.read_boundary(seat)
-                if len(boundary):
-                    return False
-                try:
-                    store.append(
-                        f"seat-{number}-{request}",
-                        tagged(f"seat:{number}"),
-                        expected_version=NO_STREAM,
-                        condition=boundary,
-                    )
-                except BoundaryChanged:
-                    return False
-                return True
-
-            assert sum(threads.map(take, range(16))) == 1
-
-
-# --- boundaries without tags
-
-UNTAGGED: Final = EventFilter(event_types=["noted"])
-
-
-def noted(*tags: str) -> NewEvent:
-    return tagged(*tags, event_type="noted")
-
-
-def test_an_append_on_a_condition_without_tags_waits_for_all_appends_under_way_and_is_refused(
-    store: EventStore, threads: ThreadPoolExecutor
-) -> None:
-    boundary = store.read_boundary(UNTAGGED, lock_all_appends=True)
-    for number, event_under_way in enumerate((noted(), noted("x"))):
-        with store.transaction() as tx:
-            first = tx.append(f"a-{number}", event_under_way, expected_version=ANY)
-            running = start_waiting(
-                threads, tx.connection, store.append, "b-1", NewEvent("n"), expected_version=ANY, condition=boundary
-            )
-        with pytest.raises(BoundaryChanged) as refused:
-            running.result()
-        assert refused.value.position == first.position
-        boundary = store.read_boundary(UNTAGGED, lock_all_appends=True)
-        assert len(boundary) == number + 1
-
-
-def test_other_appends_wait_for_one_on_a_condition_without_tags_and_readers_do_not(
-    store: EventStore, threads: ThreadPoolExecutor
-) -> None:
-    with store.transaction() as tx:
-        boundary = tx.read_boundary(UNTAGGED, lock_all_appends=True)
-        tx.append("a-1", noted(), expected_version=ANY, condition=boundary)
-        assert list(store.read_stream("a-1")) == list(store.read_all(wait_seconds=0)) == []
-        store.read_boundary(UNTAGGED, lock_all_appends=True)
-        running: list[Future[Any]] = [
-            start_waiting(threads, tx.connection, store.append, "b-1", NewEvent("n"), expected_version=ANY),
-            start_waiting(threads, tx.connection, store.append, "b-2", tagged("x"), expected_version=ANY),
-            start_waiting(
-                threads,
-                tx.connection,
-                store.append_many,
-                [Append(f"b-{number}", NewEvent("n"), expected_version=ANY) for number in (3, 4)],
-            ),
-        ]
-    assert len([each.result() for each in running]) == 3
-    assert next(event.stream_id for event in store.read_all()) == "a-1"
-
-
-def test_what_a_read_without_tags_has_not_seen_is_found_though_its_position_is_low(store: EventStore) -> None:
-    """The control: it is not enough to remember the highest position that was seen."""
-    store.append("a-0", noted(), expected_version=ANY)
-    with store.transaction() as tx:
-        low = tx.append("a-1", noted(), expected_version=ANY)
-        high = store.append("b-1", noted(), expected_version=ANY)
-        boundary = store.read_boundary(UNTAGGED, lock_all_appends=True)
-    assert [event.position for event in boundary] == [low.position - 1, high.position]
-    seen = ((high.position, boundary.events[-1].event_id),)
-    assert [(item.position, item.seen) for item in boundary.items] == [(low.position - 1, seen)]
-    with pytest.raises(BoundaryChanged) as refused:
-        store.append("a-2", NewEvent("n"), expected_version=ANY, condition=boundary)
-    assert refused.value.position == low.position
-
-
-def test_a_refusal_without_tags_frees_all_appends_of_others(store: EventStore) -> None:
-    boundary = store.read_boundary(UNTAGGED, lock_all_appends=True)
-    store.append("a-1", noted(), expected_version=ANY)
-    with store.transaction() as tx:
-        with pytest.raises(BoundaryChanged):
-            tx.append("a-2", NewEvent("n"), expected_version=ANY, condition=boundary)
-        store.append("a-1", [noted(), noted("x")], expected_version=ANY)
-        tx.append("a-2", NewEvent("n"), expected_version=ANY)
-    assert store.stream_version("a-2") == 1
-
-
-def test_an_append_that_has_locked_heads_does_not_deadlock_with_one_on_a_condition_without_tags(
-    store: EventStore, threads: ThreadPoolExecutor
-) -> None:
-    """`append_many` may lock heads before it stores events; then the condition's lock waits for it, not it for that."""
-    store.append("a-1", NewEvent("n"), expected_version=ANY)
-    boundary = store.read_boundary(UNTAGGED, lock_all_appends=True)
-    with store.transaction() as tx:
-        with tx.core.execution.statement() as run:
-            tx.core.dialect.lock_heads(run, ["a-1"], create=())
-        running = start_waiting(
-            threads, tx.connection, store.append, "a-1", NewEvent("n"), expected_version=ANY, condition=boundary
-        )
-        tx.append("a-1", NewEvent("n"), expected_version=1)
-    assert running.result().version == 3
-
-
-def test_if_the_page_comes_from_another_server_nothing_counts_as_settled(
-    store: EventStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store.append("a-1", [noted(), noted()], expected_version=ANY)
-    horizon = Settling.horizon
-
-    def of_another(*arguments: Any, **options: Any) -> Any:
-        return replace(horizon(*arguments, **options), server=Server(0, None, in_recovery=False))
-
-    assert store.read_boundary(UNTAGGED, lock_all_appends=True).items[0].seen == ()
-    monkeypatch.setattr(Settling, "horizon", of_another)
-    boundary = store.read_boundary(UNTAGGED, lock_all_appends=True)
-    assert boundary.items[0].position == 0
-    assert boundary.items[0].seen == tuple((event.position, event.event_id) for event in boundary)
-    monkeypatch.undo()
-    store.append("a-2", noted(), expected_version=ANY, condition=boundary)
-
-
-def test_the_judge_finds_a_blind_decision_if_a_condition_without_tags_locks_nothing(
-    make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(PostgreSQLDialect, "lock_all_appends", lambda *_: None)
-    store = EventStore(make_engine())
-    courses = Courses(store, seed=0)
-    boundary = store.read_boundary(UNTAGGED, lock_all_appends=True)
-    with store.transaction() as tx:
-        tx.append("a-1", noted(), expected_version=ANY)
-        blind = noted()
-        store.append("a-2", blind, expected_version=ANY, condition=boundary)
-    courses.decided.append(Decided((UNTAGGED,), frozenset(), blind.event_id))
-    with pytest.raises(AssertionError, match="decided blindly"):
-        courses.judge()
-
-
-def test_a_boundary_without_tags_is_refused_if_another_event_stands_where_one_was_seen(store: EventStore) -> None:
-    store.append("a-0", noted(), expected_version=ANY)
-    with store.transaction() as tx:
-        tx.append("a-1", noted(), expected_version=ANY)
-        store.append("b-1", noted(), expected_version=ANY)
-        boundary = store.read_boundary(UNTAGGED, lock_all_appends=True)
-        assert len(boundary.items[0].seen) == 1
-    with changing_history(store.engine) as connection:
-        connection.execute(text("UPDATE es_events SET event_id = gen_random_uuid() WHERE stream_id = 'b-1'"))
-        connection.execute(text("UPDATE es_events SET event_type = 'other' WHERE stream_id = 'a-1'"))
-    with pytest.raises(BoundaryChanged, match="no longer has"):
-        store.append("a-2", NewEvent("n"), expected_version=ANY, condition=boundary)
-
-
 # --- locks that are lost, or are another table's
 
 
@@ -726,7 +414,7 @@ def test_statements_that_do_not_share_a_transaction_store_nothing(
     make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As behind a pooler that gives each statement to any session: the locks of the first are gone in the second."""
-    store = EventStore(make_engine())
+    store = EventStore(make_engine(prepare_threshold=None))
     boundary = store.read_boundary(COURSE)
     execute = psycopg.Cursor.execute
 

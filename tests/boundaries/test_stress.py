@@ -9,8 +9,8 @@ from sqlalchemy import Engine, create_engine
 from eventstore import EventStore
 from eventstore.backends.postgresql import dialect as postgresql
 from eventstore.testing.boundary_oracle import Courses
+from tests.boundaries.test_oracle import highest_position, no_locks
 from tests.fix_engines import empty
-from tests.test_boundaries import highest_position, no_locks
 
 pytestmark = pytest.mark.long
 
