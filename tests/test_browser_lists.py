@@ -94,7 +94,7 @@ def token_of(response: TestResponse) -> str:
 
 
 def paths(name: str) -> list[str]:
-    letter = {"projection": name, "position": 2}
+    letter: dict[str, Any] = {"projection": name, "position": 2}
     return [
         "/tags",
         address("/boundary", tag="hot"),
@@ -181,7 +181,7 @@ def test_dead_letters_are_retried_and_discarded_by_those_who_may(store: EventSto
     handlers = filled(store)
     name, letters = handlers.projection.name, ProjectionAdmin(store).dead_letters
     client = client_of(store, authorize_changes=lambda _request: True, projections=[handlers.projection])
-    form = {"projection": name, "position": 2}
+    form: dict[str, Any] = {"projection": name, "position": 2}
     response = page(client, "/dead-letter", **form)
     assert "Retry this stream" in response.text
     token = token_of(response)
@@ -212,7 +212,7 @@ def test_a_dead_letter_is_not_changed_otherwise(sqlite_store: EventStore, path: 
     handlers = filled(sqlite_store)
     handlers.is_broken = False
     name = handlers.projection.name
-    form = {"projection": name, "position": 2}
+    form: dict[str, Any] = {"projection": name, "position": 2}
     looks_only = client_of(sqlite_store, projections=[handlers.projection])
     assert "<form method" not in page(looks_only, "/dead-letter", **form).text
     client = client_of(sqlite_store, authorize_changes=lambda _request: True, projections=[handlers.projection])
@@ -233,7 +233,7 @@ def test_a_dead_letter_is_not_changed_otherwise(sqlite_store: EventStore, path: 
 def test_retrying_needs_the_applications_projection(sqlite_store: EventStore) -> None:
     name = filled(sqlite_store).projection.name
     client = client_of(sqlite_store, authorize_changes=lambda _request: True)
-    form = {"projection": name, "position": 2}
+    form: dict[str, Any] = {"projection": name, "position": 2}
     response = page(client, "/dead-letter", **form)
     assert "no handlers to retry with" in text_of(response)
     assert "Retry this stream" not in response.text
