@@ -215,6 +215,7 @@ def test_a_store_for_asyncio_is_refused_by_name() -> None:
             Browser(store, authorize=everybody)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_page_loads_nothing_from_elsewhere_and_stays_out_of_frames_and_caches(sqlite_store: EventStore) -> None:
     fill(sqlite_store)
     client = client_of(sqlite_store)
@@ -272,6 +273,7 @@ def fill(store: EventStore) -> None:
     store.append("order-1", ItemAdded("pot", Decimal("24.90")), expected_version=1)
 
 
+@pytest.mark.slow
 def test_everything_is_escaped(store: EventStore) -> None:
     fill(store)
     orders = Repository(
@@ -381,6 +383,7 @@ def test_deleted_and_archived_streams_say_so(store: EventStore) -> None:
         assert word in shown(client, address("/state", stream=stream_id))
 
 
+@pytest.mark.slow
 @pytest.mark.postgresql
 def test_detached_history_is_said_and_is_no_failure(postgres_engine: Engine) -> None:
     partition(postgres_engine, size=4, count=4)
@@ -397,6 +400,7 @@ def test_detached_history_is_said_and_is_no_failure(postgres_engine: Engine) -> 
         assert "These events were detached" in shown(client, url, 410)
 
 
+@pytest.mark.slow
 def test_a_big_payload_is_cut_with_a_link_to_the_whole(sqlite_store: EventStore) -> None:
     data = {"lines": [{"article": f"article {number}", "price": Decimal(number)} for number in range(20_000)]}
     sqlite_store.append("order-1", NewEvent("imported", data), expected_version=NO_STREAM)
@@ -436,6 +440,7 @@ def test_values_keep_their_types(sqlite_store: EventStore) -> None:
         assert part in page
 
 
+@pytest.mark.slow
 def test_no_page_has_more_than_200_rows_and_each_is_reached(sqlite_store: EventStore) -> None:
     for number in range(450):
         sqlite_store.append(f"order-{number:03}", NewEvent("opened"), expected_version=0)
@@ -645,6 +650,7 @@ def test_states_of_any_class_and_functions_that_fail(sqlite_store: EventStore) -
 # --- redaction
 
 
+@pytest.mark.slow
 def test_redacted_values_are_nowhere(store: EventStore) -> None:
     private = "ada@example.org"
     store.append(

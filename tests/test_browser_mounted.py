@@ -99,6 +99,7 @@ def may_look(request: Any) -> bool:
     return bool(request.authorization.username == "ada")
 
 
+@pytest.mark.slow
 def test_flask_shows_it_behind_its_login(flask_app: Flask) -> None:
     client = flask_app.test_client()
     answer = client.get("/admin/events/")
@@ -183,6 +184,7 @@ def logged_in(user: Any) -> DjangoClient:
     return client
 
 
+@pytest.mark.slow
 @in_django
 @pytest.mark.usefixtures("with_browser")
 def test_django_shows_it_behind_its_login(superuser: Any) -> None:
