@@ -43,6 +43,7 @@ def test_every_statement_is_what_reviewers_have_seen(database: str) -> None:
 
 OF_TAGS: Final = (
     "append_tagged", "boundar", "citus_tags", "tag_locks", "tag_rows", "'tags'", "_rows(", "sizes", "table_upkeep",
+    "browsing.count_tag", "browsing.end_of_window", "browsing.events_of_tags", "browsing.tags_",
 )  # fmt: skip
 """What the names of statements that know of tags contain: those for tags, and those that measure all tables."""
 

@@ -10,6 +10,7 @@ if find_spec("rich") is None:
     raise ExtraMissing("rich", "cli")
 
 from eventstore.cli.appending import append
+from eventstore.cli.browsing import browse
 from eventstore.cli.dead_letters import dead_letters
 from eventstore.cli.detaching import detach
 from eventstore.cli.detaching import export as export_part
@@ -32,7 +33,7 @@ partitions.add_command(export_part)
 partitions.add_command(detach)
 for _command in (
     migrate, check, sql, versions_path, partitions, streams, show, tail, find, append, projections, snapshots, health,
-    verify, repair, doctor, stats, export, import_, views, recode, fill_tags, schema,
+    verify, repair, doctor, stats, browse, export, import_, views, recode, fill_tags, schema,
 ):  # fmt: skip
     main.add_command(_command)
 

@@ -52,6 +52,16 @@ def test_an_order_is_placed_paid_and_shown_with_its_history(shop: Flask, client:
     assert "€ 18.20" in client.get("/").text
 
 
+def test_the_browser_of_streams_asks_for_its_password(shop: Flask, client: FlaskClient) -> None:
+    order_id = place(client).rpartition("/")[2]
+    assert client.get("/events/").status_code == 403
+    shop.config["BROWSER_PASSWORD"] = "tea"  # noqa: S105  # of the test
+    assert client.get("/events/").status_code == 401
+    assert client.get("/events/", auth=("anyone", "coffee")).status_code == 403
+    shown = client.get(f"/events/state?stream=order-{order_id}", auth=("anyone", "tea")).text
+    assert "Ada" in shown
+
+
 def test_an_order_is_cancelled(shop: Flask, client: FlaskClient) -> None:
     page = place(client)
     assert client.post(f"{page}/cancel", data={"reason": "too late"}).status_code == 303
