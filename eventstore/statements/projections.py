@@ -181,16 +181,15 @@ def lock_partition(tables: Tables) -> ClauseElement:
     Those whose numbers are in `left_out`, such as `,2,5,`, are passed. No row if there is none.
     """
     checkpoints = tables.checkpoints.c
-    number = literal_column("','").concat(func.cast(checkpoints.partition_number, Text)).concat(literal_column("','"))
+    number = func.cast(checkpoints.partition_number, Text)
+    listed = literal_column("'%,'").concat(number).concat(literal_column("',%'"))
     return (
         select(*_locked_columns(tables))
         .where(
             checkpoints.partition_of == bindparam("projection"),
             checkpoints.position < bindparam("settled_position", type_=BigInteger),
             or_(checkpoints.stop_position.is_(None), checkpoints.position < checkpoints.stop_position),
-            bindparam("left_out", type_=Text).not_like(
-                literal_column("'%'").concat(number).concat(literal_column("'%'"))
-            ),
+            bindparam("left_out", type_=Text).not_like(listed),
         )
         .order_by(
             case((checkpoints.failure.is_(None), literal_column("0")), else_=literal_column("1")),

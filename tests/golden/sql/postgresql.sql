@@ -6184,24 +6184,61 @@ FROM (
                     )
                 )
                     AND (candidate.stream_id, candidate.version) <= (
-                        filter_1.value, 9223372036854775807
+                        filter_1.value,
+                        (
+                            WITH RECURSIVE search(low, high) AS (
+                                SELECT
+                                    CAST(0 AS BIGINT) AS low,
+                                    (
+                                        SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
+                                        FROM es_events AS newest
+                                        WHERE newest.stream_id = filter_1.value
+                                    ) AS high
+                                UNION ALL
+                                SELECT
+                                    CASE
+                                        WHEN probe.position <= %(up_to_position)b::BIGINT
+                                            THEN probe.version
+                                        ELSE search.low
+                                        END AS low,
+                                    CASE
+                                        WHEN probe.position <= %(up_to_position)b::BIGINT
+                                            THEN search.high
+                                        ELSE (search.low + search.high + 1) / 2 - 1
+                                        END AS high
+                                FROM search
+                                JOIN LATERAL (
+                                    SELECT event.version, event.position
+                                    FROM es_events AS event
+                                    WHERE (event.stream_id, event.version) >= (
+                                        filter_1.value, (search.low + search.high + 1) / 2
+                                    )
+                                    ORDER BY event.stream_id, event.version
+                                    LIMIT 1
+                                ) AS probe
+                                    ON true
+                                WHERE search.low < search.high
+                            )
+                            SELECT search.low
+                            FROM search
+                            WHERE search.low = search.high
+                        )
                     )
-                    AND mod(
-                        CAST(
-                            CAST(
-                                'x' || left(
-                                    encode(sha256(convert_to(candidate.stream_id, 'UTF8')), 'hex'),
-                                    7
-                                ) AS BIT(28)
-                            ) AS INTEGER
-                        ),
-                        %(partitions)b::INTEGER
-                    ) + 1 = %(partition_number)b::INTEGER
-                    AND candidate.position + 0 <= %(up_to_position)b::BIGINT
                 ORDER BY candidate.stream_id, candidate.version
                 LIMIT %(page_size)b::BIGINT
             ) AS match_1
                 ON true
+            WHERE true
+                AND mod(
+                    CAST(
+                        CAST(
+                            'x' || left(
+                                encode(sha256(convert_to(filter_1.value, 'UTF8')), 'hex'), 7
+                            ) AS BIT(28)
+                        ) AS INTEGER
+                    ),
+                    %(partitions)b::INTEGER
+                ) + 1 = %(partition_number)b::INTEGER
         ) AS matches
         ORDER BY matches.position
         LIMIT %(page_size)b::BIGINT
@@ -6881,9 +6918,12 @@ WHERE es_checkpoints.partition_of = %(projection)b::TEXT COLLATE "C"
         es_checkpoints.stop_position IS NULL
             OR es_checkpoints.position < es_checkpoints.stop_position
     )
-    AND (%(takes_failed)b::INTEGER = 1 OR es_checkpoints.failed_at IS NULL)
+    AND %(left_out)b::TEXT NOT LIKE (
+        '%%,' || CAST(es_checkpoints.partition_number AS TEXT) || ',%%'
+    )
 ORDER BY
     CASE WHEN (es_checkpoints.failure IS NULL) THEN 0 ELSE 1 END,
+    es_checkpoints.failed_at NULLS LAST,
     es_checkpoints.position,
     es_checkpoints.partition_number
 LIMIT 1

@@ -913,9 +913,10 @@ WHERE es_checkpoints.partition_of = :projection
         es_checkpoints.stop_position IS NULL
             OR es_checkpoints.position < es_checkpoints.stop_position
     )
-    AND (:takes_failed = 1 OR es_checkpoints.failed_at IS NULL)
+    AND :left_out NOT LIKE ('%,' || CAST(es_checkpoints.partition_number AS TEXT) || ',%')
 ORDER BY
     CASE WHEN (es_checkpoints.failure IS NULL) THEN 0 ELSE 1 END,
+    es_checkpoints.failed_at NULLS LAST,
     es_checkpoints.position,
     es_checkpoints.partition_number
 LIMIT 1;
