@@ -95,7 +95,7 @@ class Writing:
                 return 2
             connection.execute(text(f"PREPARE TRANSACTION 'part-{name}'"))
             connection.connection.dbapi_connection.rollback()  # type: ignore[union-attr]  # it has ended
-            time.sleep(chance.random() * 0.1)
+            time.sleep(chance.random() * 0.03)
         self.prepared += 1
         with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text(f"COMMIT PREPARED 'part-{name}'"))
