@@ -50,6 +50,7 @@ def failing(name: str = "failing", while_true: Callable[[], bool] = lambda: True
 # --- one in the background
 
 
+@pytest.mark.slow
 def test_a_worker_runs_while_a_block_runs(store: EventStore) -> None:
     projections = ProjectionAdmin(store)
     with Worker(store, folding()).running() as worker:
@@ -255,6 +256,7 @@ def test_workers_run_several_projections(store: EventStore) -> None:
     assert not any(status.is_running for status in ProjectionAdmin(store).status())
 
 
+@pytest.mark.slow
 def test_a_projection_that_fails_stops_no_other_and_is_retried(
     store: EventStore, caplog: pytest.LogCaptureFixture
 ) -> None:
