@@ -25,7 +25,7 @@ _OTHERS: Final = "#adb5bd"
 _MISSED: Final = "#c92a2a"
 _INK: Final = "#212529"
 _GROUND: Final = "#ffffff"
-_LINES: Final = ("#495057", "#868e96", "#e8590c", "#5f3dc4", "#2b8a3e", "#a61e4d", "#b08900")
+_LINES: Final = ("#495057", "#868e96", "#e8590c", "#5f3dc4", "#2b8a3e", "#a61e4d", "#b08900", "#1971c2")
 _MARKS: Final = ("s", "^", "D", "v", "P")
 _GROWN: Final = 1.25
 _HIGHEST: Final = 4.0
@@ -148,7 +148,7 @@ def growth(comparisons: Sequence[Comparison]) -> str:
                 [ratio.median - ratio.low for ratio in ratios.values()],
                 [ratio.high - ratio.median for ratio in ratios.values()],
             ]
-            label = None if is_partitioned else result.title.split(", in logs")[0]
+            label = None if is_partitioned else result.title.split(", in logs")[0].replace(" percent", " %")
             axes.errorbar(
                 list(ratios), middle, yerr=spread, color=color, marker=mark, capsize=3, linewidth=1.6, label=label
             )
@@ -161,7 +161,7 @@ def growth(comparisons: Sequence[Comparison]) -> str:
         axes.set_xlabel("events in the log")
     panels[0].set_ylim(0, max(2.0, min(_HIGHEST, panels[0].get_ylim()[1])))
     panels[0].set_ylabel("× the time with 1 million; dashed: the target")
-    figure.legend(loc="outside upper left", frameon=False, fontsize=9, ncols=2)
+    figure.legend(loc="outside upper left", frameon=False, fontsize=8, ncols=2)
     return _svg(figure)
 
 
