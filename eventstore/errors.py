@@ -67,6 +67,10 @@ EventStoreError
 │   ├── DeadLettersPending          their outside effects would never happen
 │   ├── WorkerStillRunning (TimeoutError)  a handler did not return after the worker was stopped
 │   └── UnknownProjection
+├── DeliveryFailed                  a target has not taken messages; they are sent again
+│   ├── TargetUnavailable           not now, whatever the message
+│   ├── MessageRejected             not this message, however often it is sent
+│   └── TargetGone                  no messages any more
 ├── TransferError                   an export or an import that can't go on
 │   ├── DamagedExport               a file that can't be read
 │   ├── ImportConflict              what is imported does not fit what is there
@@ -1568,6 +1572,52 @@ class UnknownProjection(ProjectionError):
             f"there is no projection {projection!r}; a projection is known by its exact name once a worker has started "
             "it; `eventstore projections status` lists those that exist"
         )
+
+
+class DeliveryFailed(EventStoreError):
+    """The target of a relay has not taken messages. They are sent again, as often as the relay's `attempts` allow.
+
+    Targets raise it. Any other error of theirs has the same effect.
+
+    Attributes:
+        target: The target, without secrets: of a webhook, the scheme and the host.
+        problem: What has happened. Keep payloads and secrets out of it.
+        status: The status of the HTTP response; None if there was none.
+    """
+
+    def __init__(self, target: str, problem: str, *, status: int | None = None) -> None:
+        self.target = target
+        self.problem = problem
+        self.status = status
+        super().__init__(f"{target} has not taken the message: {problem}")
+
+
+class TargetUnavailable(DeliveryFailed):
+    """A target takes no messages now: it can't be reached, does not answer in time, or has asked to wait.
+
+    That is no event's fault. So it counts as no attempt, and the worker waits until the target is back. The handlers of
+    a projection may raise it, too.
+
+    Attributes:
+        retry_after_seconds: How long the target has asked to wait; None if it has not.
+    """
+
+    def __init__(
+        self, target: str, problem: str, *, status: int | None = None, retry_after_seconds: float | None = None
+    ) -> None:
+        super().__init__(target, problem, status=status)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class MessageRejected(DeliveryFailed):
+    """A target refuses a message, and would refuse it again. So the event has failed without further attempts.
+
+    The relay stops before it, or makes it a dead letter: `on_failure` decides.
+    """
+
+
+class TargetGone(DeliveryFailed):
+    """A target wants no more messages (410 Gone). The relay stops before the event, whatever `on_failure` says."""
 
 
 class UnsupportedDatabase(EventStoreError):

@@ -27,6 +27,7 @@ def run(engine: Engine, *arguments: str, given: bytes = b"") -> Result:
     return runner.invoke(main, [*arguments, "--url", url_of(engine)], input=given, catch_exceptions=False)
 
 
+@pytest.mark.slow
 def test_a_file_from_one_store_into_another(store: EventStore, shared_postgres_engine: Engine, tmp_path: Path) -> None:
     path = str(tmp_path / "all.jsonl")
     exported = run(store.engine, "export", path)

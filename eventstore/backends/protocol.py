@@ -495,6 +495,13 @@ class Dialect(Protocol):
         """Return how long the parts of the log last; None if it is not partitioned, or the role may not know."""
         ...
 
+    def locked_file(self, run: Run) -> str | None:
+        """Return the path of the database's file, if a transaction that has locked a row keeps out all writers.
+
+        None also if the database is in memory, so that no other process can write.
+        """
+        ...
+
     @property
     def filters_partitions(self) -> bool:
         """Whether `read_page` returns only the events of the partition."""
