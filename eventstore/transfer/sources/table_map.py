@@ -220,6 +220,8 @@ class TableMap(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
         check_text("source", self.source_name, 255, InvalidTableMap)
         if self.version is None and (self.order is None or not isinstance(self.order, str)):
             raise InvalidTableMap('name the column of the version, or of the order if there is none: order = "id"')
+        if isinstance(self.stream, str):
+            placeholders(self.stream)
         if not self.order_columns:
             raise InvalidTableMap("order must name at least one column")
         for name, kind in (("data", self.data), ("metadata", self.metadata)):
