@@ -3198,6 +3198,18 @@ LEFT JOIN LATERAL (
 ) AS first_event
     ON true;
 
+-- postgresql.partitions.detached_parts_of_log
+-- with schema_of_es_events = ''
+SELECT
+    part.name,
+    part.first_position,
+    part.last_position,
+    part.events,
+    part.location,
+    part.sha256,
+    pg_total_relation_size(to_regclass(%(schema_of_es_events)b::TEXT || quote_ident(part.name))) AS size_bytes
+FROM es_detached_parts AS part;
+
 -- postgresql.partitions.drawn_position
 -- with name_of_es_events = 'es_events'
 SELECT CASE
@@ -3213,7 +3225,8 @@ SELECT
     CAST(part.relname AS TEXT) AS name,
     pg_get_expr(part.relpartbound, part.oid) AS bound,
     CAST(part.reltuples AS BIGINT) AS events,
-    pg_total_relation_size(part.oid) AS size_bytes
+    pg_total_relation_size(part.oid) AS size_bytes,
+    pg_inherits.inhdetachpending AS is_detaching
 FROM pg_catalog.pg_class AS log
 LEFT JOIN pg_catalog.pg_inherits ON pg_inherits.inhparent = log.oid
 LEFT JOIN pg_catalog.pg_class AS part ON part.oid = pg_inherits.inhrelid
@@ -6873,9 +6886,12 @@ WHERE es_checkpoints.partition_of = %(projection)b::TEXT COLLATE "C"
         es_checkpoints.stop_position IS NULL
             OR es_checkpoints.position < es_checkpoints.stop_position
     )
-    AND (%(takes_failed)b::INTEGER = 1 OR es_checkpoints.failed_at IS NULL)
+    AND %(left_out)b::TEXT NOT LIKE (
+        '%%' || ',' || CAST(es_checkpoints.partition_number AS TEXT) || ',' || '%%'
+    )
 ORDER BY
     CASE WHEN (es_checkpoints.failure IS NULL) THEN 0 ELSE 1 END,
+    es_checkpoints.failed_at NULLS LAST,
     es_checkpoints.position,
     es_checkpoints.partition_number
 LIMIT 1
@@ -8080,9 +8096,6 @@ WHERE held.locktype = 'virtualxid'
     AND session.usesysid IS NOT NULL
     AND session.usesysid <> 0;
 
--- detaching/detach.py
-SELECT 1 FROM pg_partitioned_table WHERE partrelid = to_regclass(:events) AND partdefid <> 0;
-
 -- detaching/detach.py: _Detach._detach.attempt
 ALTER TABLE {…} DETACH PARTITION {…} {…};
 
@@ -8094,29 +8107,6 @@ SET LOCAL synchronous_commit = on;
 
 -- detaching/detach.py: _Detach.drop.attempt
 DROP TABLE {…};
-
--- detaching/partition.py
-SELECT
-    leaf.relname,
-    CAST((regexp_match(pg_get_expr(leaf.relpartbound, leaf.oid), 'FROM .''?(\d+)'))[1] AS bigint) AS first_position,
-    CAST((regexp_match(pg_get_expr(leaf.relpartbound, leaf.oid), 'TO .''?(\d+)'))[1] AS bigint) AS end_position,
-    inherits.inhdetachpending
-FROM pg_inherits AS inherits
-JOIN pg_class AS leaf ON leaf.oid = inherits.inhrelid
-WHERE inherits.inhparent = to_regclass(:events)
-ORDER BY 3, 1;
-
--- detaching/partition.py
-SELECT
-    part.name,
-    part.first_position,
-    part.last_position,
-    part.events,
-    part.location,
-    part.sha256,
-    to_regclass(:schema || quote_ident(part.name)) IS NOT NULL
-FROM {detached_parts} AS part
-ORDER BY part.first_position;
 
 -- tables/after_position.py: start_streams_at_newest_position
 ALTER TABLE {…} ALTER COLUMN after_position SET DEFAULT {…};
@@ -8138,15 +8128,11 @@ SELECT
 FROM unnest(CAST(:names AS text[]), CAST(:qualified AS text[])) AS wanted(name, qualified)
 JOIN pg_class AS c ON c.oid = to_regclass(wanted.qualified);
 
+-- views/applying.py: EventViews._is_partitioned
+SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass(:name);
+
 -- views/applying.py: EventViews._make_views
 SELECT pg_advisory_xact_lock(hashtext(:name));
-
--- views/applying.py: EventViews._parts
-SELECT c.relname
-FROM pg_inherits AS i
-JOIN pg_class AS c ON c.oid = i.inhrelid
-WHERE i.inhparent = to_regclass(:name)
-ORDER BY c.relname;
 
 -- views/applying.py: EventViews._state_of_index
 SELECT 'valid' FROM sqlite_master WHERE type = 'index' AND name = :name;
@@ -8157,13 +8143,13 @@ FROM pg_index
 WHERE indexrelid = to_regclass(:name);
 
 -- views/applying.py: EventViews.apply
-DROP INDEX {…}{…};
+DROP INDEX CONCURRENTLY {…};
 
 -- views/applying.py: _found_on_sqlite
 SELECT name, type, sql FROM sqlite_master;
 
 -- views/on_postgresql.py: create_index
-CREATE INDEX CONCURRENTLY {…} ON {…} (({…})) WHERE {…};
+CREATE INDEX CONCURRENTLY {…} ON {…} {…};
 
 -- views/on_postgresql.py: create_view
 CREATE VIEW {…} AS SELECT {…} FROM {…} WHERE {…} AND {…};
@@ -8171,18 +8157,6 @@ CREATE VIEW {…} AS SELECT {…} FROM {…} WHERE {…} AND {…};
 -- views/on_postgresql.py: functions
 CREATE
     OR REPLACE FUNCTION {…}({…}) RETURNS {…} LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE RETURN {…};
-
--- views/on_postgresql.py: index_of_parts
-CREATE INDEX CONCURRENTLY;
-
--- views/on_postgresql.py: index_of_parts
-CREATE INDEX;
-
--- views/on_postgresql.py: index_of_parts
-ALTER INDEX {…} ATTACH PARTITION {…};
-
--- views/on_postgresql.py: index_of_parts
-DROP INDEX IF EXISTS {…};
 
 
 -- ======== on tables before version 6
