@@ -12,12 +12,14 @@ from eventstore.contrib.opentelemetry import instrument
 from eventstore.decisions import Decision
 from eventstore.detaching import read_part
 from eventstore.projections import Projection, ProjectionAdmin, Worker
+from eventstore.relay import Relay
 
 MAP = transfer.TableMap.of({}, reader="message-db")
 USES: dict[str, Callable[[Any], object]] = {
     "a repository": lambda store: Repository(store, category="order", initial=dict, evolve=lambda state, _: state),
     "a decision": lambda store: Decision[Any](store, queries=list, initial=dict, evolve=max, decide=lambda _: []),
     "a worker": lambda store: Worker(store, Projection("totals")),
+    "a relay": lambda store: Relay(store, "out", to=print),
     "the administration of projections": ProjectionAdmin,
     "instrumentation": instrument,
     "verify": maintenance.verify,
@@ -31,6 +33,8 @@ USES: dict[str, Callable[[Any], object]] = {
     "a part": lambda store: list(read_part(store, "part")),
 }
 
+REFUSED = r"not AsyncEventStore; (give it a synchronous one|make an|instrument|a relay waits)"
+
 
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
 def test_a_store_for_asyncio_is_refused_with_what_to_do(
@@ -40,7 +44,9 @@ def test_a_store_for_asyncio_is_refused_with_what_to_do(
     with EventStore.in_memory() as plain:
         store = object.__new__(AsyncEventStore)
         store._store = plain
-        with pytest.raises(InvalidInput, match=r"not AsyncEventStore; (give it a synchronous one|make an|instrument)"):
+        with pytest.raises(
+            InvalidInput, match=r"not AsyncEventStore; (give it a synchronous one|make an|instrument|a relay)"
+        ):
             use(store)
         with pytest.raises(InvalidInput, match=r"^store must be an EventStore, not Engine$"):
             use(plain.engine)

@@ -1,6 +1,5 @@
 """Relays: what is sent, in which order, and what happens if the target fails."""
 
-import asyncio
 import json
 import threading
 from collections.abc import Callable
@@ -26,7 +25,6 @@ from eventstore import (
     ProjectionFailed,
     RecordedEvent,
 )
-from eventstore.contrib.asyncio import AsyncEventStore
 from eventstore.errors import (
     EncodingError,
     InvalidInput,
@@ -620,15 +618,6 @@ def test_bad_input(store: EventStore, arguments: dict[str, Any], problem: str) -
 def test_a_relay_has_no_handlers(store: EventStore) -> None:
     with pytest.raises(InvalidInput, match="publish"):
         Relay(store, "out", to=Receiver()).projection.on("counted")
-
-
-def test_a_store_for_asyncio_is_refused_by_name() -> None:
-    async def make() -> None:
-        async with AsyncEventStore.in_memory() as store:
-            with pytest.raises(InvalidInput, match=r"AsyncEventStore.*EventStore\.from_url"):
-                Relay(store, "out", to=Receiver())  # type: ignore[arg-type]  # that is the point
-
-    asyncio.run(make())
 
 
 @pytest.mark.parametrize("published", [7, "text", [Message("a"), None], {"type": "a"}])

@@ -2,12 +2,12 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from eventstore.backends.protocol import Row, Run
 from eventstore.common.validation import MAX_VERSION
@@ -150,6 +150,9 @@ class BatchRunner:
         size: How many events to read for a batch; None for a number that grows while the projection catches up.
         seconds: How long a batch may take. It is committed after the event during which this time has passed.
     """
+
+    handling: ClassVar[type[Handling]] = Handling
+    """What handles the events of a batch."""
 
     def __init__(
         self, store: EventStore, projection: Projection, *, worker: str, size: int | None, seconds: float
@@ -328,7 +331,11 @@ class BatchRunner:
             blame.in_own_statement = True
             self._advance(run, span.position, end)
             blame.in_own_statement = False
-            self._note(observed, handling, horizon, end)
+            observed.note(
+                events=handling.handled,
+                dead_letters=handling.dead_letters,
+                lag=max(horizon.settled - end.position, 0),
+            )
         self._size.learn(time.monotonic() - begun, is_behind=end.position < span.up_to_position)
         return Batch(Outcome.ADVANCED, handling.handled, end.position, end)
 
@@ -359,14 +366,6 @@ class BatchRunner:
         if position >= up_to_position:
             return Batch(Outcome.CAUGHT_UP, 0, position)
         return Span(position, before, up_to_position, partition, outside_after)
-
-    @staticmethod
-    def _note(observed: Observation, handling: Handling, horizon: Horizon, end: After) -> None:
-        observed.note(
-            events=handling.handled,
-            dead_letters=handling.dead_letters,
-            lag=max(horizon.settled - end.position, 0),
-        )
 
     def leave_out_current(self) -> bool:
         """Pass the partition of the last batch from now on; return False if it was not one of a partition."""
@@ -412,14 +411,9 @@ class BatchRunner:
         def add_dead_letter(row: Row) -> None:
             self._add_dead_letter(run, row, attempts=0, error=None)
 
-        return self._make_handling(
+        return self.handling(
             self._projection, self._recorded, guard, target, observed, outside_after, deadline, add_dead_letter
         )
-
-    @property
-    def _make_handling(self) -> Callable[..., Handling]:
-        """What handles the events of a batch."""
-        return Handling
 
     def _handle_pages(
         self,

@@ -1,7 +1,7 @@
 """Sending the events of a batch: all of its messages together; then the checkpoint moves."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -111,9 +111,7 @@ class RelayRunner(BatchRunner):
     there, a file next to the database is locked instead, and the transaction begins when the target has returned.
     """
 
-    @property
-    def _make_handling(self) -> Callable[..., Handling]:
-        return Sending
+    handling = Sending
 
     def handle(self, horizon: Horizon, *, up_to_position: int = MAX_VERSION, name: str | None = None) -> Batch:
         """Handle a batch of settled events; see `BatchRunner.handle`."""
@@ -156,7 +154,11 @@ class RelayRunner(BatchRunner):
                 for row in letters:
                     self._add_dead_letter(run, row, attempts=0, error=None)
                 self._advance(run, span.position, end)
-            self._note(observed, handling, horizon, end)
+            observed.note(
+                events=handling.handled,
+                dead_letters=handling.dead_letters,
+                lag=max(horizon.settled - end.position, 0),
+            )
         return Batch(Outcome.ADVANCED, handling.handled, end.position, end)
 
     def _is_still(self, run: Run, span: Span, handling: Sending) -> bool:
