@@ -90,7 +90,7 @@ def links(response: TestResponse) -> list[str]:
 
 
 def token_of(response: TestResponse) -> str:
-    return re.findall(r'name="csrf_token" value="([^"]*)"', response.text)[0]
+    return str(re.findall(r'name="csrf_token" value="([^"]*)"', response.text)[0])
 
 
 def paths(name: str) -> list[str]:
