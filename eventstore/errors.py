@@ -7,7 +7,8 @@ EventStoreError
 │   ├── InvalidExpectedVersion
 │   ├── InvalidEvent
 │   ├── InvalidMetadata
-│   └── InvalidFilter
+│   ├── InvalidFilter
+│   └── InvalidTableMap
 ├── ConcurrencyConflict             the stream is not at the expected version
 │   ├── BoundaryChanged             an event has come between what was read and the append
 │   └── SerializationConflict       the same, in a joined transaction that is over
@@ -66,9 +67,15 @@ EventStoreError
 │   ├── DeadLettersPending          their outside effects would never happen
 │   ├── WorkerStillRunning (TimeoutError)  a handler did not return after the worker was stopped
 │   └── UnknownProjection
+├── DeliveryFailed                  a target has not taken messages; they are sent again
+│   ├── TargetUnavailable           not now, whatever the message
+│   ├── MessageRejected             not this message, however often it is sent
+│   └── TargetGone                  no messages any more
 ├── TransferError                   an export or an import that can't go on
 │   ├── DamagedExport               a file that can't be read
 │   ├── ImportConflict              what is imported does not fit what is there
+│   ├── RowRefused                  a row of another program's table that can't be an event
+│   ├── UnsuitableSource            a table of another program that can't be read completely and in order
 │   └── FixtureConflict             a row of a Django fixture does not fit what is there
 ├── GlobalOrderError                the global order can't be read, or not be written
 │   ├── UnsuitableTransaction       not in this transaction
@@ -157,6 +164,10 @@ class InvalidMetadata(InvalidInput):
 
 class InvalidFilter(InvalidInput):
     """A filter that could match nothing, or that contains an invalid name."""
+
+
+class InvalidTableMap(InvalidInput):
+    """A map of a table to events that is not valid, or does not fit the table."""
 
 
 class ConcurrencyConflict(EventStoreError):
@@ -1363,6 +1374,37 @@ class ImportConflict(TransferError):
         )
 
 
+class RowRefused(TransferError):
+    """A row of another program's table, or a record for `load`, that can't be an event. Its batch was not stored.
+
+    Attributes:
+        place: Which one, such as `row id=17`.
+        column: The column; None if it is not about one.
+        problem: What is wrong with it, and what to do.
+    """
+
+    def __init__(self, place: str, problem: str, *, column: str | None = None) -> None:
+        self.place = place
+        self.column = column
+        self.problem = problem
+        where = place if column is None else f"{place}, column {column!r},"
+        super().__init__(f"{where} can't be imported: {problem}")
+
+
+class UnsuitableSource(TransferError):
+    """A table of another program from which an import could miss rows, or read them out of order. Nothing was read.
+
+    Attributes:
+        table: The name of the table.
+        problem: What is wrong with it, and what to do.
+    """
+
+    def __init__(self, table: str, problem: str) -> None:
+        self.table = table
+        self.problem = problem
+        super().__init__(f"table {table!r} can't be imported like this: {problem}")
+
+
 class FixtureConflict(TransferError):
     """A row of a Django fixture that contradicts what is stored. Nothing of the fixture was stored.
 
@@ -1530,6 +1572,52 @@ class UnknownProjection(ProjectionError):
             f"there is no projection {projection!r}; a projection is known by its exact name once a worker has started "
             "it; `eventstore projections status` lists those that exist"
         )
+
+
+class DeliveryFailed(EventStoreError):
+    """The target of a relay has not taken messages. They are sent again, as often as the relay's `attempts` allow.
+
+    Targets raise it. Any other error of theirs has the same effect.
+
+    Attributes:
+        target: The target, without secrets: of a webhook, the scheme and the host.
+        problem: What has happened. Keep payloads and secrets out of it.
+        status: The status of the HTTP response; None if there was none.
+    """
+
+    def __init__(self, target: str, problem: str, *, status: int | None = None) -> None:
+        self.target = target
+        self.problem = problem
+        self.status = status
+        super().__init__(f"{target} has not taken the message: {problem}")
+
+
+class TargetUnavailable(DeliveryFailed):
+    """A target takes no messages now: it can't be reached, does not answer in time, or has asked to wait.
+
+    That is no event's fault. So it counts as no attempt, and the worker waits until the target is back. The handlers of
+    a projection may raise it, too.
+
+    Attributes:
+        retry_after_seconds: How long the target has asked to wait; None if it has not.
+    """
+
+    def __init__(
+        self, target: str, problem: str, *, status: int | None = None, retry_after_seconds: float | None = None
+    ) -> None:
+        super().__init__(target, problem, status=status)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class MessageRejected(DeliveryFailed):
+    """A target refuses a message, and would refuse it again. So the event has failed without further attempts.
+
+    The relay stops before it, or makes it a dead letter: `on_failure` decides.
+    """
+
+
+class TargetGone(DeliveryFailed):
+    """A target wants no more messages (410 Gone). The relay stops before the event, whatever `on_failure` says."""
 
 
 class UnsupportedDatabase(EventStoreError):

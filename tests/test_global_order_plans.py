@@ -17,6 +17,7 @@ from eventstore.core.global_order import GlobalOrder
 from eventstore.core.settling import Horizon
 from eventstore.errors import TablesPlace
 from eventstore.filters import combine
+from eventstore.partitions import Partition, partition_of
 from eventstore.statements.global_order import first_event_from
 from eventstore.statements.postgresql.boundaries import compare_boundaries, read_boundary
 from eventstore.statements.postgresql.boundaries_without_tags import (
@@ -169,14 +170,16 @@ def million(postgres_databases: Databases) -> Iterator[Engine]:
         engine.dispose()
 
 
-def explain(engine: Engine, filters: list[EventFilter], *, mode: str, after: int) -> dict[str, Any]:
+def explain(
+    engine: Engine, filters: list[EventFilter], *, mode: str, after: int, partition: Partition | None = None
+) -> dict[str, Any]:
     store = EventStore(engine)
     store.core.tags_gate.fits = True  # or its statement would be explained
     with engine.connect() as connection:
         raw: Any = connection.connection.dbapi_connection
         with pytest.raises(Explained) as explained:
             GlobalOrder(store.core).page(
-                Explaining(store, raw, mode), combine(filters), after=After(after), horizon=SETTLED
+                Explaining(store, raw, mode), combine(filters), after=After(after), horizon=SETTLED, partition=partition
             )
     return explained.value.plan
 
@@ -203,6 +206,38 @@ def test_pages_use_the_indexes_and_cost_the_same_at_the_end_as_at_the_start(mill
             assert max(costs) <= 15_000, (name, mode, costs)  # of a table of 17,000, mostly the same ones again
             full = [cost for cost, count in zip(costs, rows, strict=True) if count == rows[0]]
             assert max(full) <= 1.5 * min(full) + 200, (name, mode, costs)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("has_events", [True, False])
+def test_a_page_of_a_partition_reads_a_window_by_the_same_indexes(million: Engine, has_events: bool) -> None:
+    """Also if the partition has no event of the filter, so that no page is ever full."""
+    store = EventStore(million)
+    window = 20 * store.core.page_size
+    number = partition_of("long-1", 8) if has_events else partition_of("long-1", 8) % 8 + 1
+    for name, (filters, indexes) in CASES.items():
+        if not has_events and name != "a long stream":
+            continue
+        for mode in ("force_generic_plan", "force_custom_plan"):
+            pages = [
+                explain(million, filters, mode=mode, after=after, partition=Partition(number, 8))
+                for after in (0, EVENTS // 2, EVENTS - 2 * window)
+            ]
+            for plan in pages:
+                scans = [node for node in nodes(plan) if "Relation Name" in node or "Index Name" in node]
+                assert not [node for node in scans if node["Node Type"] == "Seq Scan"], (name, mode)
+                used = {node.get("Index Name") for node in scans} - {None}
+                assert used == indexes | {"es_events_position_key"}, (name, mode)
+                removed = sum(node.get("Rows Removed by Filter", 0) * node["Actual Loops"] for node in scans)
+                assert removed <= 2 * window, (name, mode, removed)
+                assert has_events or plan["Actual Rows"] == 1, "there is the header only"
+            costs = [buffers(plan) for plan in pages]
+            print(f"{name}, {mode}, {has_events}: {[plan['Actual Rows'] for plan in pages]} rows for {costs}")
+            # About eight times the events of a page are compared; of those with a tag, each is looked up.
+            most = 15_000 + 4 * 8 * store.core.page_size * ("tag" in name)
+            assert max(costs) <= most, (name, mode, costs)
+            assert max(costs) - min(costs) <= 1_500, "the end of the log costs what its start does"
+            assert has_events or max(costs) <= 100, "it does not read the stream"
 
 
 @pytest.fixture(params=[False, True], ids=["as it is", "if all rows seem to have the same tag"])

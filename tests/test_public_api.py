@@ -43,8 +43,8 @@ def test_names_and_signatures_are_what_reviewers_have_seen() -> None:
     [
         "eventstore", "eventstore.cli", "eventstore.codecs", "eventstore.contrib.django", "eventstore.contrib.flask",
         "eventstore.contrib.frames", "eventstore.errors", "eventstore.event_types", "eventstore.health",
-        "eventstore.maintenance", "eventstore.migrations", "eventstore.projections", "eventstore.repository",
-        "eventstore.transfer",
+        "eventstore.maintenance", "eventstore.migrations", "eventstore.projections", "eventstore.relay",
+        "eventstore.repository", "eventstore.transfer",
     ],
 )  # fmt: skip
 def test_all_that_a_public_package_exports_is_in_the_reference(module: str) -> None:

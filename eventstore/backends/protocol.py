@@ -320,7 +320,7 @@ class Loader(Protocol):
     def find(self, run: Run, keys: Sequence[EventKey]) -> Sequence[Row]:
         """Return the events with these keys that exist.
 
-        The columns: stream id, version, event id, event type, schema version, codec, data, position.
+        The columns: stream id, version, event id, event type, schema version, codec, data, position, metadata as text.
         """
         ...
 
@@ -493,6 +493,13 @@ class Dialect(Protocol):
 
     def runway(self, run: Run) -> Runway | None:
         """Return how long the parts of the log last; None if it is not partitioned, or the role may not know."""
+        ...
+
+    def locked_file(self, run: Run) -> str | None:
+        """Return the path of the database's file, if a transaction that has locked a row keeps out all writers.
+
+        None also if the database is in memory, so that no other process can write.
+        """
         ...
 
     @property

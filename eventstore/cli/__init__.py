@@ -16,6 +16,7 @@ from eventstore.cli.detaching import detach
 from eventstore.cli.detaching import export as export_part
 from eventstore.cli.group import main, make_group
 from eventstore.cli.health import health
+from eventstore.cli.importing import import_
 from eventstore.cli.maintenance import doctor, repair, stats, verify
 from eventstore.cli.migrations import check, migrate, sql, versions_path
 from eventstore.cli.partitions import partitions
@@ -24,7 +25,7 @@ from eventstore.cli.reading import find, show, streams, tail
 from eventstore.cli.schema import schema
 from eventstore.cli.snapshots import snapshots
 from eventstore.cli.tag_filling import fill_tags
-from eventstore.cli.transfer import export, import_
+from eventstore.cli.transfer import export
 from eventstore.cli.views import recode, views
 
 projections.add_command(dead_letters)

@@ -101,18 +101,24 @@ name_argument: Final = click.argument("name", shell_complete=complete_projection
 
 @projections.command()
 @name_argument
+@click.option(
+    "--after-position", type=click.IntRange(0), metavar="N", help="Set it back to this position, not to where it began."
+)
 @in_transaction_option
 @yes_option
 @store_options
-def reset(*, store: EventStore, as_json: bool, name: str, in_transaction: Any, yes: bool) -> None:
-    """Reset the projection NAME to where it began, and delete its dead letters.
+def reset(
+    *, store: EventStore, as_json: bool, name: str, after_position: int | None, in_transaction: Any, yes: bool
+) -> None:
+    """Reset the projection NAME to where it began, or to a position, and delete its dead letters after that.
 
     Stop its worker first. Your tables are emptied only if --in-transaction does it; otherwise the events are applied
-    again to the existing rows.
+    again to the existing rows. A relay sends the events after the position again.
     """
     empties = "" if in_transaction else " Your tables are left as they are!"
-    _confirmed(f"Reset {printable(name)} to where it began?{empties}", yes=yes)
-    ProjectionAdmin(store).reset(name, in_transaction=in_transaction)
+    place = "where it began" if after_position is None else f"position {after_position}"
+    _confirmed(f"Reset {printable(name)} to {place}?{empties}", yes=yes)
+    ProjectionAdmin(store).reset(name, after_position=after_position, in_transaction=in_transaction)
     _print_done({"projection": name, "done": "reset"}, as_json=as_json)
 
 

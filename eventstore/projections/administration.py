@@ -31,6 +31,7 @@ from eventstore.statements.projections import (
     count_some_dead_letters,
     delete_checkpoint,
     delete_dead_letters,
+    delete_dead_letters_after,
     delete_partitions,
     find_checkpoint,
     find_checkpoints,
@@ -41,10 +42,11 @@ from eventstore.statements.projections import (
     rename_checkpoint,
     rename_dead_letters,
     reset_checkpoint,
+    set_back_checkpoint,
     set_outside_after,
 )
 from eventstore.store import EventStore, check_store
-from eventstore.tokens import PositionToken
+from eventstore.tokens import After, PositionToken
 
 _SHORTEST_PAUSE_SECONDS: Final = 0.002
 _LONGEST_PAUSE_SECONDS: Final = 0.05
@@ -236,28 +238,45 @@ class ProjectionAdmin:
                 raise ProjectionBehind(name, position, target, waited_seconds=round(elapsed, 3), **cause)
             self._store.core.driver.waiting.pause(min(backoff.pause(), timeout_seconds - elapsed))
 
-    def reset(self, name: str, *, in_transaction: InTransaction | None = None) -> None:
-        """Set a projection back to where it began, and delete its dead letters.
+    def reset(
+        self,
+        name: str,
+        *,
+        after_position: int | PositionToken | None = None,
+        in_transaction: InTransaction | None = None,
+    ) -> None:
+        """Set a projection back to where it began, or to a position, and delete its dead letters after that.
 
-        Handlers with outside effects are not called again for the events that it has handled.
+        It then handles the events again. Handlers with outside effects are not called again for those that it has
+        handled; but a relay sends them again.
 
         Args:
             name: The projection.
+            after_position: A position or a token. The events after it are handled again; a partition that is not as far
+                stays where it is. Dead letters up to there stay. Defaults to None: where the projection began.
             in_transaction: Called with the connection of the same transaction, so that you can empty your tables there.
 
         Raises:
             ProjectionRunning: A worker is running it.
             DeadLettersPending: It has dead letters whose outside effects would never happen.
             UnknownProjection: No projection was ever run under this name.
+            InvalidInput: The position is not valid.
         """
+        after = None if after_position is None else After.of(after_position).position
         with self._stopped(name) as (run, connection, (checkpoints,)):
             if checkpoints[0].outside_after is not None:
                 self._check_letters(run, name, checkpoints)
             if in_transaction is not None:
                 in_transaction(connection)
-            run(delete_dead_letters, projection=name)
+            if after is None:
+                run(delete_dead_letters, projection=name)
+            else:
+                run(delete_dead_letters_after, projection=name, after_position=after)
             for checkpoint in checkpoints:
-                run(reset_checkpoint, name=checkpoint.name)
+                if after is None:
+                    run(reset_checkpoint, name=checkpoint.name)
+                else:
+                    run(set_back_checkpoint, name=checkpoint.name, after_position=after)
 
     def remove(self, name: str, *, in_transaction: InTransaction | None = None) -> None:
         """Delete a projection's checkpoint and its dead letters.

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -119,6 +119,25 @@ class BatchSize:
     def reset(self) -> None:
         """Begin with small batches again."""
         self.now = self._first
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The events of the next batch.
+
+    Attributes:
+        position: The position of the checkpoint, which is locked.
+        before: The same, with the event there.
+        up_to_position: Inclusive.
+        partition: The partition of the checkpoint; None if there is only one.
+        outside_after: As for `Handling`.
+    """
+
+    position: int
+    before: After
+    up_to_position: int
+    partition: Partition | None
+    outside_after: int | None
 
 
 class BatchRunner:
@@ -292,51 +311,62 @@ class BatchRunner:
             self._store.transaction() as transaction,
             transaction.core.execution.statement() as run,
         ):
-            partition = stop_position = outside_after = None
-            is_plain = self.partitions == 1 and self._projection.outside_handlers.is_empty
-            rows = run(lock_checkpoint, name=self._projection.name) if is_plain else self._lock(run, horizon, name)
-            if not rows:  # locked, partitioned, or removed; `checkpoint` finds that out, and creates it again
-                return Batch(Outcome.BUSY, 0, 0)
-            if is_plain:
-                position, *event = rows[0]
-            else:
-                position, *event, self.current, partitions, number, stop_position, outside_after = rows[0]
-                partition = None if number is None else Partition(number, partitions)
-                self._current_number = number
-            if event[-1] != event[1]:  # it locks the newest checkpoint, and reads the log as when the statement began
-                newest = run(find_checkpoint, name=self.current)[0]
-                position, event = newest[0], list(newest[6:11])
-            before = self._checked(run, position, event)
-            up_to_position = min(horizon.settled, up_to_position)
-            if stop_position is not None:
-                up_to_position = min(up_to_position, stop_position)
-            if not self._projection.outside_handlers.is_empty:
-                outside_after = self._outside_after(run, position, outside_after)
-                if outside_after == MAX_VERSION:
-                    up_to_position = min(up_to_position, self._limit_of_rebuild(run, partition))
-            if position >= up_to_position:
-                return Batch(Outcome.CAUGHT_UP, 0, position)
+            span = self._span(run, horizon, up_to_position, name)
+            if isinstance(span, Batch):
+                return span
             begun = time.monotonic()
             guard = Guard(self._core.driver, transaction, run, blame)
             with target_of(self._projection, guard.connection) as target:
                 handling = self._handling(
-                    run, guard, target, observed, outside_after=outside_after, deadline=begun + self._seconds
+                    run, guard, target, observed, outside_after=span.outside_after, deadline=begun + self._seconds
                 )
-                handling.partition = partition
-                end = self._handle_pages(run, handling, before, horizon, up_to_position)
+                handling.partition = span.partition
+                end = self._handle_pages(run, handling, span.before, horizon, span.up_to_position)
             if end is None:
-                return Batch(Outcome.CAUGHT_UP, 0, position)
+                return Batch(Outcome.CAUGHT_UP, 0, span.position)
             guard.end()
             blame.in_own_statement = True
-            self._advance(run, position, end)
+            self._advance(run, span.position, end)
             blame.in_own_statement = False
-            observed.note(
-                events=handling.handled,
-                dead_letters=handling.dead_letters,
-                lag=max(horizon.settled - end.position, 0),
-            )
-        self._size.learn(time.monotonic() - begun, is_behind=end.position < up_to_position)
+            self._note(observed, handling, horizon, end)
+        self._size.learn(time.monotonic() - begun, is_behind=end.position < span.up_to_position)
         return Batch(Outcome.ADVANCED, handling.handled, end.position, end)
+
+    def _span(self, run: Run, horizon: Horizon, up_to_position: int, name: str | None) -> Span | Batch:
+        """Lock a checkpoint, and return which events come next; or the result of the batch, if there are none."""
+        partition = stop_position = outside_after = None
+        is_plain = self.partitions == 1 and self._projection.outside_handlers.is_empty
+        rows = run(lock_checkpoint, name=self._projection.name) if is_plain else self._lock(run, horizon, name)
+        if not rows:  # locked, partitioned, or removed; `checkpoint` finds that out, and creates it again
+            return Batch(Outcome.BUSY, 0, 0)
+        if is_plain:
+            position, *event = rows[0]
+        else:
+            position, *event, self.current, partitions, number, stop_position, outside_after = rows[0]
+            partition = None if number is None else Partition(number, partitions)
+            self._current_number = number
+        if event[-1] != event[1]:  # it locks the newest checkpoint, and reads the log as when the statement began
+            newest = run(find_checkpoint, name=self.current)[0]
+            position, event = newest[0], list(newest[6:11])
+        before = self._checked(run, position, event)
+        up_to_position = min(horizon.settled, up_to_position)
+        if stop_position is not None:
+            up_to_position = min(up_to_position, stop_position)
+        if not self._projection.outside_handlers.is_empty:
+            outside_after = self._outside_after(run, position, outside_after)
+            if outside_after == MAX_VERSION:
+                up_to_position = min(up_to_position, self._limit_of_rebuild(run, partition))
+        if position >= up_to_position:
+            return Batch(Outcome.CAUGHT_UP, 0, position)
+        return Span(position, before, up_to_position, partition, outside_after)
+
+    @staticmethod
+    def _note(observed: Observation, handling: Handling, horizon: Horizon, end: After) -> None:
+        observed.note(
+            events=handling.handled,
+            dead_letters=handling.dead_letters,
+            lag=max(horizon.settled - end.position, 0),
+        )
 
     def leave_out_current(self) -> bool:
         """Pass the partition of the last batch from now on; return False if it was not one of a partition."""
@@ -382,9 +412,14 @@ class BatchRunner:
         def add_dead_letter(row: Row) -> None:
             self._add_dead_letter(run, row, attempts=0, error=None)
 
-        return Handling(
+        return self._make_handling(
             self._projection, self._recorded, guard, target, observed, outside_after, deadline, add_dead_letter
         )
+
+    @property
+    def _make_handling(self) -> Callable[..., Handling]:
+        """What handles the events of a batch."""
+        return Handling
 
     def _handle_pages(
         self,
@@ -443,6 +478,9 @@ class BatchRunner:
         except HandlerFailed as failure:
             self._shorten_after(failure)
             raise
+        except RepeatOneByOne as several:
+            self._one_by_one_up_to = several.up_to_position
+            raise
         except Exception as error:
             if blame.failure is not None:  # a handler has failed, and then the rollback
                 self._shorten_after(blame.failure)
@@ -453,7 +491,7 @@ class BatchRunner:
             if blame.count == 1:
                 raise HandlerFailed(blame.last) from error
             self._one_by_one_up_to = blame.last[POSITION]
-            raise RepeatOneByOne from error
+            raise RepeatOneByOne(self._one_by_one_up_to) from error
 
     def _shorten_after(self, failure: HandlerFailed) -> None:
         self._size.reset()
@@ -554,6 +592,14 @@ class BatchRunner:
                 run(mark_stopped, name=self._projection.name, worker=self._worker)
             else:
                 run(mark_stopped_in_partitions, projection=self._projection.name, worker=self._worker)
+
+
+def runner_of(
+    store: EventStore, projection: Projection, *, worker: str, size: int | None, seconds: float
+) -> BatchRunner:
+    """Return what runs the batches of a projection; the arguments are those of `BatchRunner`."""
+    runner: type[BatchRunner] = projection.runner or BatchRunner
+    return runner(store, projection, worker=worker, size=size, seconds=seconds)
 
 
 def _summary(failure: ProjectionFailed) -> str:

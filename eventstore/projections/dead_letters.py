@@ -13,7 +13,7 @@ from eventstore.common.validation import check_number, check_projection_name, ch
 from eventstore.core.schema_version import SchemaGate
 from eventstore.errors import InvalidInput, ProjectionRunning, UnknownProjection
 from eventstore.partitions import partition_of
-from eventstore.projections.batches import BatchRunner
+from eventstore.projections.batches import runner_of
 from eventstore.projections.definition import Projection, name_of_partition
 from eventstore.projections.guarding import HandlerFailed, pause_before_repeat
 from eventstore.rows.mapper import POSITION
@@ -180,13 +180,13 @@ class DeadLetters:
                     continue
                 cause = failed.__cause__ or failed
                 attempts = self._fail_again(projection, failed.row, type(cause).__name__)
-                runner = BatchRunner(self._store, projection, worker="", size=1, seconds=0)
+                runner = runner_of(self._store, projection, worker="", size=1, seconds=0)
                 raise runner.failure(failed.row, cause, attempts) from cause
             resolved, repeats = resolved + 1, 0
 
     def _retry_next(self, projection: Projection, stream_id: str) -> bool:
         """Handle the first pending dead letter of a stream; return whether there was one."""
-        runner = BatchRunner(self._store, projection, worker="", size=1, seconds=0)
+        runner = runner_of(self._store, projection, worker="", size=1, seconds=0)
         with (
             runner.blaming() as blame,
             self._store.transaction() as transaction,

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 from enum import Enum
-from typing import Any, TypeVar, overload
+from typing import Any, ClassVar, TypeVar, overload
 
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
@@ -99,6 +99,15 @@ class Projection:
             connection.execute(UPSERT, {"order": event.stream_id, "price": event.data["price"]})
         ```
     """
+
+    runner: ClassVar[type[Any] | None] = None
+    """What runs its batches; None for the `BatchRunner`. A subclass may have another one."""
+
+    batch_size: ClassVar[int | None] = None
+    """How many events a batch has unless its worker says so; None for a number that grows. Likewise."""
+
+    spreads_pauses: ClassVar[bool] = False
+    """Whether the pauses between attempts are random, so that many do not call the same service together. Likewise."""
 
     def __init__(
         self,

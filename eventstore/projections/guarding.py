@@ -38,4 +38,12 @@ class HandlerFailed(Exception):  # never leaves the package
 
 
 class RepeatOneByOne(Exception):  # never leaves the package
-    """A batch has failed at its end, so that any of its events may be the cause. It was rolled back; repeat it."""
+    """A batch has failed, and any of its events may be the cause. It was rolled back; repeat it.
+
+    Attributes:
+        up_to_position: The position of the last of these events. Until then, each one is a batch.
+    """
+
+    def __init__(self, up_to_position: int) -> None:
+        self.up_to_position = up_to_position
+        super().__init__()

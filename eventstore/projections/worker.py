@@ -21,9 +21,10 @@ from eventstore.common.waker import Waker
 from eventstore.core.settling import Horizon
 from eventstore.errors import DatabaseBusy, EventStoreError, InvalidInput, LogWentBack, ProjectionFailed
 from eventstore.projections.background import in_background
-from eventstore.projections.batches import NOTHING_TO_DO, Batch, BatchRunner, Outcome
+from eventstore.projections.batches import NOTHING_TO_DO, Batch, Outcome, runner_of
 from eventstore.projections.definition import OnFailure, Projection
 from eventstore.projections.guarding import HandlerFailed, RepeatOneByOne, pause_before_repeat
+from eventstore.projections.retries import LONGEST_BACKOFF_SECONDS, Retries
 from eventstore.projections.signals import stopping_at_signals
 from eventstore.rows.mapper import POSITION
 from eventstore.store import EventStore, check_store
@@ -33,8 +34,6 @@ _log = logging.getLogger("eventstore.projections")
 
 SEEN_EVERY_SECONDS: Final = 5.0
 """How often an idle worker records its heartbeat."""
-
-_LONGEST_BACKOFF_SECONDS: Final = 60.0
 
 _SHORTEST_PAUSE_OF_FAILED_SECONDS: Final = 1.0
 
@@ -113,14 +112,15 @@ class Worker:
         self.name = default_name if name is None else check_text("the name of a worker", name, MAX_NAME_LENGTH)
         self._projection = projection
         self._driver = store.core.driver
-        self._runner = BatchRunner(store, projection, worker=self.name, size=batch_size, seconds=batch_seconds)
+        size = projection.batch_size if batch_size is None else batch_size
+        self._runner = runner_of(store, projection, worker=self.name, size=size, seconds=batch_seconds)
         self._checkpoint: After | None = None  # if the last batch has moved it
         self._repeats = (0, 0)  # the position of an event, and how often its batch was repeated
         self._last_heartbeat = float("-inf")
-        self._pause_of_failed = Backoff(_SHORTEST_PAUSE_OF_FAILED_SECONDS, _LONGEST_BACKOFF_SECONDS)
+        self._pause_of_failed = Backoff(_SHORTEST_PAUSE_OF_FAILED_SECONDS, LONGEST_BACKOFF_SECONDS)
         self._retry_failed_at = 0.0
         self._waker = Waker()
-        self._stopped = self._is_over = False
+        self._stopped = self._is_over = self._is_running = False
 
     @property
     def projection(self) -> Projection:
@@ -201,9 +201,9 @@ class Worker:
         Raises:
             ProjectionFailed: As for `run_once`.
             EventStoreError: As for `run_once`.
-            InvalidInput: The worker was stopped after an earlier run.
+            InvalidInput: The worker runs already, or was stopped after an earlier run.
         """
-        self.check_not_over()
+        self.check_can_run()
         end = self._runner.end_of_run()
         self._runner.left_out.clear()
         handled, backoff = 0, Backoff(self._shortest, self._longest)
@@ -249,10 +249,10 @@ class Worker:
         Raises:
             ProjectionFailed: As for `run_once`, unless there are partitions.
             EventStoreError: As for `run_once`.
-            InvalidInput: `handle_signals` is True in another thread than the main one, or the worker was stopped after
-                an earlier run.
+            InvalidInput: `handle_signals` is True in another thread than the main one; or the worker runs already, or
+                was stopped after an earlier run.
         """
-        self.check_not_over()
+        self.check_can_run()
         with stopping_at_signals(self.stop, handle_signals=handle_signals), self._marking_stopped():
             backoff, trouble, has_worked = Backoff(self._shortest, self._longest), "", False
             while not self._stopped:
@@ -295,7 +295,7 @@ class Worker:
             ProjectionFailed: As for `run_once`, at the end of the block. If the block has raised an error itself, that
                 one has a note.
             EventStoreError: As for `run_once`: the checkpoint can't be read or created; or at the end of the block.
-            InvalidInput: The worker was stopped after an earlier run.
+            InvalidInput: The worker runs already, or was stopped after an earlier run.
 
         Example:
             ```python
@@ -304,7 +304,7 @@ class Worker:
                 projections.wait_for("order-totals", result)
             ```
         """
-        self.check_not_over()
+        self.check_can_run()
         self.begin()
         name = f"the worker of {self._projection.name!r}"
         with in_background(name, self.run_forever, self.stop, stop_timeout_seconds=stop_timeout_seconds):
@@ -319,12 +319,19 @@ class Worker:
         """
         self._runner.checkpoint()
 
-    def check_not_over(self) -> None:
-        """Check that the worker was not stopped after an earlier run, so that it would silently do nothing.
+    def check_can_run(self) -> None:
+        """Check that the worker is not run by another thread, and was not stopped after an earlier run.
+
+        Two threads would move each other's checkpoints. A run after a stop would silently do nothing.
 
         Raises:
-            InvalidInput: It was.
+            InvalidInput: It is, or it was.
         """
+        if self._is_running:
+            msg = (
+                f"this worker of projection {self._projection.name!r} runs already; make another one for another thread"
+            )
+            raise InvalidInput(msg)
         if self._is_over:
             msg = (
                 f"this worker of projection {self._projection.name!r} was stopped, which is for good; make another one"
@@ -402,25 +409,24 @@ class Worker:
                 return Batch(Outcome.BUSY, handled, batch.position)
             if batch.outcome is Outcome.CAUGHT_UP:
                 break
-        attempts, cause = 1, failure.__cause__ or failure
-        backoff = Backoff(self._projection.backoff_seconds, _LONGEST_BACKOFF_SECONDS)
-        while attempts < self._projection.attempts:
-            self._log(logging.WARNING, "failed, and is retried", failure, cause, attempts)
-            self._mark_retrying(failure, cause, attempts)
-            self._back_off(backoff.pause())
+        retries, cause = Retries(self._projection), failure.__cause__ or failure
+        while (pause := retries.pause(cause)) is not None:
+            self._log(logging.WARNING, "failed, and is retried", failure, cause, retries.made)
+            self._mark_retrying(failure, cause, retries.made)
+            self._back_off(pause)
             if self._stopped:
                 return Batch(Outcome.ADVANCED if handled else Outcome.CAUGHT_UP, handled, position - 1)
-            attempts += 1
+            retries.made += 1
             try:
                 batch = self._handle(horizon, up_to_position=position, name=name)
             except HandlerFailed as again:
                 cause = again.__cause__ or again
             else:
                 return Batch(batch.outcome, handled + batch.handled, batch.position)
-        error = self._runner.failure(failure.row, cause, attempts)
-        if self._projection.on_failure is OnFailure.DEAD_LETTER:
-            self._log(logging.ERROR, "failed, and is a dead letter now", failure, cause, attempts)
-            batch = self._runner.skip_as_dead_letter(failure.row, attempts=attempts, error=error.error_type)
+        error = self._runner.failure(failure.row, cause, retries.made)
+        if retries.on_failure(cause) is OnFailure.DEAD_LETTER:
+            self._log(logging.ERROR, "failed, and is a dead letter now", failure, cause, retries.made)
+            batch = self._runner.skip_as_dead_letter(failure.row, attempts=retries.made, error=error.error_type)
             return Batch(batch.outcome, handled, batch.position)
         with self._ignoring_lost_connection():
             self._runner.mark_failed(error)
@@ -467,10 +473,12 @@ class Worker:
     @contextmanager
     def _marking_stopped(self) -> Iterator[None]:
         """Record at the end that this worker has stopped."""
+        self._is_running = True
         try:
             yield
             self._is_over = self._stopped
         finally:
+            self._is_running = False
             self._mark_stopped()
 
     def _mark_stopped(self) -> None:

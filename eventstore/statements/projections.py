@@ -181,16 +181,15 @@ def lock_partition(tables: Tables) -> ClauseElement:
     Those whose numbers are in `left_out`, such as `,2,5,`, are passed. No row if there is none.
     """
     checkpoints = tables.checkpoints.c
-    number = literal_column("','").concat(func.cast(checkpoints.partition_number, Text)).concat(literal_column("','"))
+    number = func.cast(checkpoints.partition_number, Text)
+    listed = literal_column("'%,'").concat(number).concat(literal_column("',%'"))
     return (
         select(*_locked_columns(tables))
         .where(
             checkpoints.partition_of == bindparam("projection"),
             checkpoints.position < bindparam("settled_position", type_=BigInteger),
             or_(checkpoints.stop_position.is_(None), checkpoints.position < checkpoints.stop_position),
-            bindparam("left_out", type_=Text).not_like(
-                literal_column("'%'").concat(number).concat(literal_column("'%'"))
-            ),
+            bindparam("left_out", type_=Text).not_like(listed),
         )
         .order_by(
             case((checkpoints.failure.is_(None), literal_column("0")), else_=literal_column("1")),
@@ -309,6 +308,16 @@ def reset_checkpoint(tables: Tables) -> ClauseElement:
 
     Handlers with outside effects are not called again for the events up to its present position.
     """
+    return _set_back(tables, tables.checkpoints.c.started_after)
+
+
+def set_back_checkpoint(tables: Tables) -> ClauseElement:
+    """Set a locked checkpoint back to a position, unless it is before that; otherwise as `reset_checkpoint`."""
+    position, after = tables.checkpoints.c.position, bindparam("after_position", type_=BigInteger)
+    return _set_back(tables, case((position > after, after), else_=position))
+
+
+def _set_back(tables: Tables, position: ColumnElement[int]) -> ClauseElement:
     checkpoints = tables.checkpoints.c
     no_event = dict.fromkeys(EVENT_OF_CHECKPOINT, null())
     outside_after = case(
@@ -316,7 +325,7 @@ def reset_checkpoint(tables: Tables) -> ClauseElement:
     )
     return _updated(
         tables,
-        position=checkpoints.started_after,
+        position=position,
         outside_after=outside_after,
         updated_at=now(),
         failed_at=null(),
@@ -585,6 +594,13 @@ def rename_dead_letters(tables: Tables) -> ClauseElement:
 def delete_dead_letters(tables: Tables) -> ClauseElement:
     """Delete all dead letters of a projection."""
     return delete_from(tables.dead_letters).where(tables.dead_letters.c.projection == bindparam("projection"))
+
+
+def delete_dead_letters_after(tables: Tables) -> ClauseElement:
+    """Delete the dead letters of a projection after a position."""
+    letters = tables.dead_letters
+    of_projection = letters.c.projection == bindparam("projection", type_=Text)
+    return delete_from(letters).where(of_projection, letters.c.position > bindparam("after_position", type_=BigInteger))
 
 
 def _changed(tables: Tables, **values: Any) -> ReturningUpdate[Any]:

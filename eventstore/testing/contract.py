@@ -22,6 +22,7 @@ from eventstore.testing.listing_contract import ListingContract
 from eventstore.testing.projection_contract import ProjectionContract
 from eventstore.testing.query_contract import QueryContract
 from eventstore.testing.read_contract import ReadContract
+from eventstore.testing.relay_contract import RelayContract
 from eventstore.testing.repository_contract import RepositoryContract
 from eventstore.testing.snapshot_contract import SnapshotContract
 from eventstore.testing.transaction_contract import TransactionContract
@@ -44,6 +45,7 @@ class EventStoreContract(
     TransactionContract,
     ProjectionContract,
     InlineContract,
+    RelayContract,
     RepositoryContract,
     DeletionContract,
     BoundaryContract,

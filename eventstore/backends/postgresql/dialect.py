@@ -139,6 +139,9 @@ class PostgreSQLDialect:
         """Return SQL with all parameters in binary, in which arrays are two to three times as fast as in text."""
         return _in_schema(statement, self.schema, self._layout)
 
+    def locked_file(self, run: Run) -> None:  # rows are locked
+        """Return None."""
+
     def runway(self, run: Run) -> Runway | None:
         """Read the catalog, and the times of some events."""
         return runway_of(run)

@@ -59,6 +59,7 @@ from eventstore.statements.sqlite.figures import count_matching, extent_of_perio
 from eventstore.statements.sqlite.history import add_permission, remove_permission
 from eventstore.statements.sqlite.log_view import log_view
 from eventstore.statements.sqlite.read_page import read_everything, read_everything_backwards, read_matching
+from eventstore.statements.sqlite.settings import main_file
 from eventstore.statements.sqlite.tag_rows import delete_tags, find_tagged_event, insert_tag
 from eventstore.streams import Expectation
 from eventstore.tables import NEWEST, Layout, Tables, define_tables
@@ -91,6 +92,11 @@ class SQLiteDialect:
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
         """Return SQL with named parameters."""
         return _compile(statement, self._paramstyle, self._layout)
+
+    def locked_file(self, run: Run) -> str | None:
+        """Return the path; None if the database is in memory, or temporary."""
+        ((path,),) = run(main_file)
+        return path or None
 
     def runway(self, run: Run) -> None:
         """Return None: there are no parts."""

@@ -6571,24 +6571,61 @@ FROM (
                     )
                 )
                     AND (candidate.stream_id, candidate.version) <= (
-                        filter_1.value, 9223372036854775807
+                        filter_1.value,
+                        (
+                            WITH RECURSIVE search(low, high) AS (
+                                SELECT
+                                    CAST(0 AS BIGINT) AS low,
+                                    (
+                                        SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
+                                        FROM es_events AS newest
+                                        WHERE newest.stream_id = filter_1.value
+                                    ) AS high
+                                UNION ALL
+                                SELECT
+                                    CASE
+                                        WHEN probe.position <= %(up_to_position)b::BIGINT
+                                            THEN probe.version
+                                        ELSE search.low
+                                        END AS low,
+                                    CASE
+                                        WHEN probe.position <= %(up_to_position)b::BIGINT
+                                            THEN search.high
+                                        ELSE (search.low + search.high + 1) / 2 - 1
+                                        END AS high
+                                FROM search
+                                JOIN LATERAL (
+                                    SELECT event.version, event.position
+                                    FROM es_events AS event
+                                    WHERE (event.stream_id, event.version) >= (
+                                        filter_1.value, (search.low + search.high + 1) / 2
+                                    )
+                                    ORDER BY event.stream_id, event.version
+                                    LIMIT 1
+                                ) AS probe
+                                    ON true
+                                WHERE search.low < search.high
+                            )
+                            SELECT search.low
+                            FROM search
+                            WHERE search.low = search.high
+                        )
                     )
-                    AND mod(
-                        CAST(
-                            CAST(
-                                'x' || left(
-                                    encode(sha256(convert_to(candidate.stream_id, 'UTF8')), 'hex'),
-                                    7
-                                ) AS BIT(28)
-                            ) AS INTEGER
-                        ),
-                        %(partitions)b::INTEGER
-                    ) + 1 = %(partition_number)b::INTEGER
-                    AND candidate.position + 0 <= %(up_to_position)b::BIGINT
                 ORDER BY candidate.stream_id, candidate.version
                 LIMIT %(page_size)b::BIGINT
             ) AS match_1
                 ON true
+            WHERE true
+                AND mod(
+                    CAST(
+                        CAST(
+                            'x' || left(
+                                encode(sha256(convert_to(filter_1.value, 'UTF8')), 'hex'), 7
+                            ) AS BIT(28)
+                        ) AS INTEGER
+                    ),
+                    %(partitions)b::INTEGER
+                ) + 1 = %(partition_number)b::INTEGER
         ) AS matches
         ORDER BY matches.position
         LIMIT %(page_size)b::BIGINT
@@ -6955,7 +6992,8 @@ SELECT
     es_events.schema_version,
     es_events.codec,
     es_events.data,
-    es_events.position
+    es_events.position,
+    CAST(es_events.metadata AS TEXT) AS metadata
 FROM es_events
 JOIN unnest(%(stream_ids)b::TEXT[], %(versions)b::BIGINT[]) AS key(stream_id, version)
     ON es_events.stream_id = (key.stream_id COLLATE "C") AND es_events.version = key.version;
@@ -7110,6 +7148,11 @@ DELETE FROM es_checkpoints WHERE es_checkpoints.name = %(name)b::TEXT COLLATE "C
 
 -- projections.delete_dead_letters
 DELETE FROM es_dead_letters WHERE es_dead_letters.projection = %(projection)b::TEXT COLLATE "C";
+
+-- projections.delete_dead_letters_after
+DELETE FROM es_dead_letters
+WHERE es_dead_letters.projection = %(projection)b::TEXT
+    AND es_dead_letters.position > %(after_position)b::BIGINT;
 
 -- projections.delete_partitions
 DELETE FROM es_checkpoints WHERE es_checkpoints.partition_of = %(projection)b::TEXT COLLATE "C";
@@ -7291,7 +7334,7 @@ WHERE es_checkpoints.partition_of = %(projection)b::TEXT COLLATE "C"
             OR es_checkpoints.position < es_checkpoints.stop_position
     )
     AND %(left_out)b::TEXT NOT LIKE (
-        '%%' || ',' || CAST(es_checkpoints.partition_number AS TEXT) || ',' || '%%'
+        '%%,' || CAST(es_checkpoints.partition_number AS TEXT) || ',%%'
     )
 ORDER BY
     CASE WHEN (es_checkpoints.failure IS NULL) THEN 0 ELSE 1 END,
@@ -7528,6 +7571,26 @@ WHERE es_dead_letters.projection = %(name)b::TEXT;
 UPDATE es_checkpoints
 SET
     position=es_checkpoints.started_after,
+    updated_at=statement_timestamp(),
+    failed_at=NULL,
+    failure=NULL,
+    event_position=NULL,
+    event_id=NULL,
+    event_stream_id=NULL,
+    event_version=NULL,
+    outside_after=CASE
+        WHEN (es_checkpoints.outside_after < es_checkpoints.position) THEN es_checkpoints.position
+        ELSE es_checkpoints.outside_after
+        END
+WHERE es_checkpoints.name = %(name)b::TEXT;
+
+-- projections.set_back_checkpoint
+UPDATE es_checkpoints
+SET
+    position=CASE
+        WHEN (es_checkpoints.position > %(after_position)b::BIGINT) THEN %(after_position)b::BIGINT
+        ELSE es_checkpoints.position
+        END,
     updated_at=statement_timestamp(),
     failed_at=NULL,
     failure=NULL,
@@ -8014,6 +8077,13 @@ DO UPDATE SET
     state = excluded.state
 WHERE snapshots.version < excluded.version;
 
+-- transfer.newest_from_source
+SELECT CAST(es_events.metadata AS TEXT) AS metadata
+FROM es_events
+WHERE (metadata -> '$imported' ->> 'from') = %(source)b::TEXT
+ORDER BY es_events.position DESC
+LIMIT 1;
+
 -- transfer.page_of_snapshots
 SELECT
     snapshots.stream_id,
@@ -8494,6 +8564,92 @@ DROP TABLE {…};
 
 -- tables/after_position.py: start_streams_at_newest_position
 ALTER TABLE {…} ALTER COLUMN after_position SET DEFAULT {…};
+
+-- transfer/sources/databases.py
+SELECT
+    pg_class.relkind::text AS relkind,
+    pg_is_in_recovery() AS is_standby,
+    EXISTS (SELECT FROM pg_catalog.pg_subscription_rel WHERE srrelid = pg_class.oid) AS is_replicated
+FROM pg_catalog.pg_class
+WHERE pg_class.oid = to_regclass(:name);
+
+-- transfer/sources/databases.py
+SELECT attname AS name, format_type(atttypid, NULL) AS type, attnotnull AS is_not_null
+FROM pg_catalog.pg_attribute
+WHERE attrelid = to_regclass(:name) AND attnum > 0 AND NOT attisdropped
+ORDER BY attnum;
+
+-- transfer/sources/databases.py
+SELECT (
+    SELECT array_agg(pg_attribute.attname::text)
+    FROM pg_catalog.pg_attribute
+    WHERE pg_attribute.attrelid = pg_index.indrelid
+        AND pg_attribute.attnum = any((pg_index.indkey::smallint[])[0:pg_index.indnkeyatts - 1])
+) AS names
+FROM pg_catalog.pg_index
+WHERE pg_index.indrelid = to_regclass(:name)
+    AND pg_index.indisunique
+    AND pg_index.indisvalid
+    AND pg_index.indpred IS NULL
+    AND pg_index.indexprs IS NULL;
+
+-- transfer/sources/databases.py
+SELECT
+    pg_sequence.seqrelid::regclass::text AS name,
+    pg_sequence.seqcache AS cache,
+    pg_sequence.seqincrement AS increment,
+    pg_sequence.seqcycle AS cycles
+FROM pg_catalog.pg_attribute
+JOIN pg_catalog.pg_sequence
+    ON pg_sequence.seqrelid IN (
+        SELECT pg_depend.refobjid
+        FROM pg_catalog.pg_attrdef
+        JOIN pg_catalog.pg_depend
+            ON pg_depend.classid = 'pg_attrdef'::regclass AND pg_depend.objid = pg_attrdef.oid
+        WHERE pg_attrdef.adrelid = pg_attribute.attrelid
+            AND pg_attrdef.adnum = pg_attribute.attnum
+            AND pg_depend.refclassid = 'pg_class'::regclass
+        UNION
+        SELECT pg_depend.objid
+        FROM pg_catalog.pg_depend
+        WHERE pg_depend.classid = 'pg_class'::regclass
+            AND pg_depend.deptype = 'i'
+            AND pg_depend.refobjid = pg_attribute.attrelid
+            AND pg_depend.refobjsubid = pg_attribute.attnum
+    )
+WHERE pg_attribute.attrelid = to_regclass(:name) AND pg_attribute.attname = :column
+ORDER BY pg_sequence.seqcache DESC
+LIMIT 1;
+
+-- transfer/sources/databases.py
+WITH RECURSIVE parts (relation) AS (
+    SELECT to_regclass(:name)::oid AS relation
+    UNION
+    SELECT pg_inherits.inhrelid
+    FROM parts
+    JOIN pg_catalog.pg_inherits ON pg_inherits.inhparent = parts.relation
+)
+SELECT pg_locks.virtualtransaction
+FROM pg_catalog.pg_locks
+WHERE pg_locks.locktype = 'relation'
+    AND pg_locks.database = (
+        SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()
+    )
+    AND pg_locks.relation IN (SELECT parts.relation FROM parts)
+    AND pg_locks.mode = 'RowExclusiveLock'
+    AND pg_locks.granted;
+
+-- transfer/sources/databases.py: SQLiteCatalog._has_row_ids
+SELECT rowid FROM {…} LIMIT 0;
+
+-- transfer/sources/databases.py: SQLiteCatalog.describe
+SELECT name, type, "notnull", pk FROM pragma_table_info(:name);
+
+-- transfer/sources/databases.py: SQLiteCatalog.describe
+SELECT name FROM pragma_index_list(:name) WHERE "unique" AND NOT partial;
+
+-- transfer/sources/databases.py: SQLiteCatalog.describe
+SELECT name FROM pragma_index_info(:index);
 
 -- views/applying.py: EventViews._drop
 DROP VIEW {…};
