@@ -402,7 +402,7 @@ def test_detached_history_is_said_and_is_no_failure(postgres_engine: Engine) -> 
 
 @pytest.mark.slow
 def test_a_big_payload_is_cut_with_a_link_to_the_whole(sqlite_store: EventStore) -> None:
-    data = {"lines": [{"article": f"article {number}", "price": Decimal(number)} for number in range(20_000)]}
+    data = {"lines": [{"article": f"article {number}", "price": Decimal(number)} for number in range(5_000)]}
     sqlite_store.append("order-1", NewEvent("imported", data), expected_version=NO_STREAM)
     client = client_of(sqlite_store)
     for url in (address("/stream", id="order-1"), address("/event", stream="order-1", version=1), "/log"):
@@ -411,7 +411,7 @@ def test_a_big_payload_is_cut_with_a_link_to_the_whole(sqlite_store: EventStore)
         (whole,) = {link for link in links(page.text) if link.startswith("/value?")}
         answer = client.get(whole)
         assert (answer.status_code, answer.mimetype) == (200, "text/plain")
-        assert "article 19999" in answer.text
+        assert "article 4999" in answer.text
 
 
 def test_values_keep_their_types(sqlite_store: EventStore) -> None:
