@@ -27,8 +27,9 @@ sys.dont_write_bytecode = False
 # A shell's background job ignores Ctrl-C, and what it starts would, too; some tests press it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# No test fails because a machine is slow.
-hypothesis.settings.register_profile("eventstore", deadline=None)
+# No test fails because a machine is slow. Each run tries thirty other examples of a property; `thorough` takes minutes.
+hypothesis.settings.register_profile("eventstore", deadline=None, max_examples=30)
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=1000)
 hypothesis.settings.load_profile("eventstore")
 
 pytest_plugins = [

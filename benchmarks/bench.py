@@ -93,6 +93,11 @@ class Bench:
         settings = {**SETTINGS, "max_connections": str(connections + 50), "shared_buffers": "128MB"}
         return PostgreSQLServer(settings=settings)
 
+    def quiet_server(self) -> PostgreSQLServer:
+        """Return one more server, not started, with no autovacuum and no checkpoint that is not asked for."""
+        settings = {**SETTINGS, "autovacuum": "off", "checkpoint_timeout": "1d", "max_wal_size": "6GB"}
+        return PostgreSQLServer(settings=settings, durable=True)
+
     def umadb(self) -> "UmaDB | None":
         """Return UmaDB with its server, started when it is first asked for; None if it is not wanted or fails."""
         if self._umadb is None and UMADB not in self.peer_errors:

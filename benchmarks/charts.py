@@ -9,9 +9,11 @@ from typing import Any, Final
 import matplotlib as mpl
 
 from benchmarks.bench import OURS
+from benchmarks.logs import SIZES, log_name
 from benchmarks.report import durability, time_text
-from benchmarks.results import Comparison, Run
+from benchmarks.results import Comparison, Facts, Run
 from benchmarks.targets import Verdict, verdicts
+from benchmarks.workloads.growth_counts import wal_point
 from benchmarks.workloads.many_writers import GROUPED, PROCESSES
 
 mpl.use("svg")
@@ -23,8 +25,10 @@ _OTHERS: Final = "#adb5bd"
 _MISSED: Final = "#c92a2a"
 _INK: Final = "#212529"
 _GROUND: Final = "#ffffff"
-_LINES: Final = ("#495057", "#868e96", "#e8590c", "#5f3dc4", "#2b8a3e", "#a61e4d", "#b08900")
+_LINES: Final = ("#495057", "#868e96", "#e8590c", "#5f3dc4", "#2b8a3e", "#a61e4d", "#b08900", "#1971c2")
 _MARKS: Final = ("s", "^", "D", "v", "P")
+_GROWN: Final = 1.25
+_HIGHEST: Final = 4.0
 _DASHES: Final = {OURS: "-", PROCESSES: "--", GROUPED: ":"}
 
 mpl.rcParams.update({"svg.hashsalt": "benchmarks", "text.color": _INK, "axes.labelcolor": _INK, "font.size": 10})
@@ -40,12 +44,15 @@ def charts(run: Run) -> dict[str, str]:
     writers = {int(key[8:]): each for key, each in comparisons.items() if key.startswith("writers_")}
     batches = {int(key[7:]): each for key, each in comparisons.items() if key[:7] == "append_" and key[7:].isdigit()}
     growths = [each for key, each in comparisons.items() if key.startswith("growth_")]
+    wals = [each for each in run.results if isinstance(each, Facts) and each.key.startswith("growth_wal_")]
     if len(writers) > 1:
         drawn["writers"] = throughputs(writers, "writers, each on streams of its own; durable commits")
     if len(batches) > 1:
         drawn["batches"] = throughputs(batches, "events in one append; durable commits")
     if growths:
         drawn["growth"] = growth(growths)
+    if wals:
+        drawn["wal"] = wal(wals)
     return drawn
 
 
@@ -127,27 +134,78 @@ def throughputs(comparisons: Mapping[int, Comparison], what: str) -> str:
 
 
 def growth(comparisons: Sequence[Comparison]) -> str:
-    """Draw the times in stores of different sizes, each as a multiple of that in the smallest: flat is good."""
-    figure, axes = _figure(height=3.6)
-    for result, color, mark in zip(comparisons, (_OURS, *_LINES), ("o", *_MARKS), strict=False):
-        sizes = [int("".join(filter(str.isdigit, name))) for name in result.seconds]
-        ratios = [ratio for name in result.seconds if (ratio := result.ratio(name))]
-        middle = [ratio.median for ratio in ratios]
-        spread = [
-            [ratio.median - ratio.low for ratio in ratios],
-            [ratio.high - ratio.median for ratio in ratios],
-        ]
-        label = result.title.split(", in stores")[0]
-        axes.errorbar(sizes, middle, yerr=spread, color=color, marker=mark, capsize=3, linewidth=1.6, label=label)
-    axes.set_xscale("log")
-    axes.set_ylim(0, max(2.0, axes.get_ylim()[1]))
-    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.grid(axis="y", color="#dee2e6", linewidth=0.8)
-    axes.set_xlabel("events in the store")
-    axes.set_ylabel("× the time in the smallest")
-    figure.legend(loc="outside upper left", frameon=False, fontsize=9)
+    """Draw the times in logs of different sizes, each as a multiple of that with a million events: flat is good."""
+    figure = Figure(figsize=(9, 5.4), layout="constrained", facecolor=_GROUND)
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, is_partitioned in zip(panels, (False, True), strict=True):
+        _prepare(axes)
+        reference = log_name(1_000_000, is_partitioned=is_partitioned)
+        for result, color, mark in zip(comparisons, (_OURS, *_LINES), itertools.cycle(("o", *_MARKS)), strict=False):
+            names = {size: log_name(size, is_partitioned=is_partitioned) for size in SIZES}
+            ratios = {size: ratio for size, name in names.items() if (ratio := result.ratio(name, reference))}
+            middle = [ratio.median for ratio in ratios.values()]
+            spread = [
+                [ratio.median - ratio.low for ratio in ratios.values()],
+                [ratio.high - ratio.median for ratio in ratios.values()],
+            ]
+            label = None if is_partitioned else result.title.split(", in logs")[0].replace(" percent", " %")
+            axes.errorbar(
+                list(ratios), middle, yerr=spread, color=color, marker=mark, capsize=3, linewidth=1.6, label=label
+            )
+        axes.axhline(_GROWN, color=_INK, linewidth=1, linestyle="--")
+        axes.set_xscale("log")
+        axes.set_xticks(SIZES, [_short(size) for size in SIZES])
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.grid(axis="y", color="#dee2e6", linewidth=0.8)
+        axes.set_title("partitioned" if is_partitioned else "one table", fontsize=10)
+        axes.set_xlabel("events in the log")
+    panels[0].set_ylim(0, max(2.0, min(_HIGHEST, panels[0].get_ylim()[1])))
+    panels[0].set_ylabel("× the time with 1 million; dashed: the target")
+    figure.legend(loc="outside upper left", frameon=False, fontsize=8, ncols=2)
     return _svg(figure)
+
+
+def wal(drawn: Sequence[Facts]) -> str:
+    """Draw the WAL of an append by the number of appends since the last checkpoint: less is better."""
+    figure = Figure(figsize=(9, 4.6), layout="constrained", facecolor=_GROUND)
+    panels = figure.subplots(1, len(drawn), sharey=True, squeeze=False)[0]
+    for axes, facts in zip(panels, drawn, strict=True):
+        _prepare(axes)
+        lines: dict[str, dict[int, float]] = {}
+        for label, value in facts.values.items():
+            name, appends = wal_point(label)
+            lines.setdefault(name.removeprefix("eventstore with "), {})[appends] = value / 1000
+        sizes = list(dict.fromkeys(name.removesuffix(", partitioned") for name in lines))
+        for name, points in lines.items():
+            is_partitioned = name.endswith(", partitioned")
+            place = sizes.index(name.removesuffix(", partitioned"))
+            axes.plot(
+                list(points),
+                list(points.values()),
+                color=_OURS if is_partitioned else _LINES[2],
+                marker=("o", *_MARKS)[place],
+                markersize=5,
+                linewidth=1.6,
+                linestyle="--" if is_partitioned else "-",
+                label=name if axes is panels[0] else None,
+            )
+        axes.set_xscale("log")
+        axes.set_xticks(list(points), [_short(appends) for appends in points])
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.grid(axis="y", color="#dee2e6", linewidth=0.8)
+        axes.set_title(facts.title.partition("event to ")[2].partition(", since")[0], fontsize=10)
+        axes.set_xlabel("appends since the last checkpoint")
+    panels[0].set_ylim(bottom=0)
+    panels[0].set_ylabel("kB of WAL for one append; less is better")
+    figure.legend(loc="outside upper left", frameon=False, fontsize=9, ncols=3)
+    return _svg(figure)
+
+
+def _short(number: int) -> str:
+    for unit, size in (("M", 1_000_000), ("k", 1_000)):
+        if number >= size:
+            return f"{number / size:g}{unit}"
+    return str(number)
 
 
 def _apart(sizes: Sequence[int]) -> list[int]:
@@ -169,9 +227,13 @@ def _unit(longest: float) -> tuple[str, float]:
 def _figure(height: float) -> tuple[Figure, Any]:
     figure = Figure(figsize=(9, height), layout="constrained", facecolor=_GROUND)
     axes = figure.subplots()
+    _prepare(axes)
+    return figure, axes
+
+
+def _prepare(axes: Any) -> None:
     axes.set_facecolor(_GROUND)
     axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
 
 
 def _svg(figure: Figure) -> str:

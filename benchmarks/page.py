@@ -43,7 +43,9 @@ def _page(run: Run, drawn: dict[str, str]) -> str:
     parts += [f"<p>{escape(note)}" for note in run.notes]
     parts += ["<h2>In short</h2><ul>", *(f"<li>{escape(line)}" for line in lines(run)), "</ul>"]
     parts += [
-        f"<h2>{name.capitalize()}</h2>{drawn[name]}" for name in ("batches", "writers", "growth") if name in drawn
+        f"<h2>{name.capitalize()}</h2>{drawn[name]}"
+        for name in ("batches", "writers", "growth", "wal")
+        if name in drawn
     ]
     for result in run.results:
         parts.append(f"<h2>{escape(result.title[0].upper() + result.title[1:])}</h2>")

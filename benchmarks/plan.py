@@ -1,7 +1,7 @@
 """What will be run, and how long it may take."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +28,13 @@ class Step:
     name: str
     seconds: float
     ends_after: float
+
+
+def chosen(named: Collection[str], *, full: bool) -> list[str]:
+    """Return the workloads of a run: those that are named, or all; a full one has some only if they are named."""
+    return [
+        name for name, workload in WORKLOADS.items() if (name in named if named else not (full and workload.only_named))
+    ]
 
 
 def plan(names: Iterable[str], *, full: bool) -> list[Step]:

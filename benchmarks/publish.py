@@ -8,11 +8,14 @@ The page has places for them, between two comments each:
 What a place names is the beginning of the keys of results, with `*` for anything, `headline`, `summary`, `targets` or
 `machine`. Charts are named in the page as images; they are written into the folder of the page's name, and the figures
 as JSON beside them. The front pages have the headline only.
+
+Given several files, the figures of the later ones are put in the places of those of the first, and a note says so:
+
+    python -m benchmarks.publish docs/explanation/performance/results.json build/benchmarks/results.json
 """
 
 import json
 import re
-import shutil
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
@@ -31,14 +34,17 @@ _CHART: Final = re.compile(r"\]\(performance/(?P<name>[a-z0-9_]+)\.svg\)")
 
 
 @click.command()
-@click.argument("results", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--page", type=click.Path(path_type=Path, exists=True), default=PAGE, show_default=True)
 @click.option("--even-quick", is_flag=True, help="Publish a quick run, marked as such: to see what it looks like.")
-def main(*, results: Path, page: Path, even_quick: bool) -> None:
-    """Put the figures of a full run, RESULTS, into the page on performance."""
-    run = Run.from_json(json.loads(results.read_text()))
-    if not (run.full or even_quick):
-        raise click.ClickException(f"{results} is of a quick run: its figures compare nothing")
+def main(*, results: tuple[Path, ...], page: Path, even_quick: bool) -> None:
+    """Put the figures of full runs, RESULTS, into the page on performance; those of later ones replace the first's."""
+    run, *later = (Run.from_json(json.loads(path.read_text())) for path in results)
+    for path, each in zip(results, (run, *later), strict=True):
+        if not (each.full or even_quick):
+            raise click.ClickException(f"{path} is of a quick run: its figures compare nothing")
+    for each in later:
+        run = run.with_results_of(each)
     folder = page.with_suffix("")
     folder.mkdir(exist_ok=True)
     text = filled(page.read_text(), run)
@@ -47,8 +53,7 @@ def main(*, results: Path, page: Path, even_quick: bool) -> None:
         old.unlink()
     for name in named & drawn.keys():
         (folder / f"{name}.svg").write_text(drawn[name])
-    if results.resolve() != (folder / "results.json").resolve():
-        shutil.copyfile(results, folder / "results.json")
+    (folder / "results.json").write_text(json.dumps(run.as_json(), indent=1) + "\n")
     page.write_text(text)
     if page == PAGE:
         for front in FRONT_PAGES:

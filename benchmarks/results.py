@@ -1,9 +1,12 @@
 """What is measured: times of several contestants in the same rounds, and single facts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from statistics import median, quantiles
-from typing import Any, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
+
+_ELSEWHERE: Final = "these figures are of another run: "
+_MACHINE: Final = ("day", "processor", "PostgreSQL", "PostgreSQL settings", "noise", "load when it began")
 
 
 class Middle(NamedTuple):
@@ -103,6 +106,15 @@ class Facts:
     values: Mapping[str, float]
     note: str = ""
 
+    def ratio(self, name: str, to: str) -> Middle | None:
+        """Return how many times another value a value is; None where one of both was not there."""
+        if name not in self.values or to not in self.values:
+            return None
+        return _middle([self.values[name] / self.values[to]])
+
+    def noise(self) -> None:
+        """Return None: it was counted once."""
+
     def as_json(self) -> dict[str, Any]:
         """Return it as it is."""
         return asdict(self)
@@ -140,6 +152,17 @@ class Run:
             "notes": list(self.notes),
             "results": [result.as_json() for result in self.results],
         }
+
+    def with_results_of(self, other: "Run") -> "Run":
+        """Return this run with the results of another in the places of its own, and a note that says which."""
+        replaced = {result.key for result in other.results}
+        kept = [result for result in self.results if result.key not in replaced]
+        said = f"{_ELSEWHERE}{', '.join(f'`{key}`' for key in sorted(replaced))}. "
+        notes = [note for note in self.notes if not note.startswith(said)]
+        machine = [f"{name}: {other.machine[name]}" for name in _MACHINE if name in other.machine]
+        return replace(
+            self, notes=[*notes, said + "; ".join([*machine, *other.notes])], results=[*kept, *other.results]
+        )
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:

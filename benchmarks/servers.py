@@ -67,6 +67,12 @@ class Database:
         with self.connect() as connection:
             yield connection
 
+    @contextmanager
+    def elsewhere(self) -> Iterator[psycopg.Connection]:
+        """Hold a connection to another database of the server, in autocommit."""
+        with psycopg.connect(self._conninfo("postgres"), autocommit=True) as connection:
+            yield connection
+
     def connect(self, **options: Any) -> psycopg.Connection:
         """Return a connection of the driver, in autocommit, for the caller to close."""
         return psycopg.connect(self._conninfo(self.name), autocommit=True, prepare_threshold=0, **options)

@@ -7,7 +7,8 @@ EventStoreError
 │   ├── InvalidExpectedVersion
 │   ├── InvalidEvent
 │   ├── InvalidMetadata
-│   └── InvalidFilter
+│   ├── InvalidFilter
+│   └── InvalidTableMap
 ├── ConcurrencyConflict             the stream is not at the expected version
 │   ├── BoundaryChanged             an event has come between what was read and the append
 │   └── SerializationConflict       the same, in a joined transaction that is over
@@ -73,6 +74,8 @@ EventStoreError
 ├── TransferError                   an export or an import that can't go on
 │   ├── DamagedExport               a file that can't be read
 │   ├── ImportConflict              what is imported does not fit what is there
+│   ├── RowRefused                  a row of another program's table that can't be an event
+│   ├── UnsuitableSource            a table of another program that can't be read completely and in order
 │   └── FixtureConflict             a row of a Django fixture does not fit what is there
 ├── GlobalOrderError                the global order can't be read, or not be written
 │   ├── UnsuitableTransaction       not in this transaction
@@ -161,6 +164,10 @@ class InvalidMetadata(InvalidInput):
 
 class InvalidFilter(InvalidInput):
     """A filter that could match nothing, or that contains an invalid name."""
+
+
+class InvalidTableMap(InvalidInput):
+    """A map of a table to events that is not valid, or does not fit the table."""
 
 
 class ConcurrencyConflict(EventStoreError):
@@ -1365,6 +1372,37 @@ class ImportConflict(TransferError):
             f"version {version} of stream {stream_id!r} can't be imported: {problem}; find out where the two histories "
             "differ, or import into a database without other events"
         )
+
+
+class RowRefused(TransferError):
+    """A row of another program's table, or a record for `load`, that can't be an event. Its batch was not stored.
+
+    Attributes:
+        place: Which one, such as `row id=17`.
+        column: The column; None if it is not about one.
+        problem: What is wrong with it, and what to do.
+    """
+
+    def __init__(self, place: str, problem: str, *, column: str | None = None) -> None:
+        self.place = place
+        self.column = column
+        self.problem = problem
+        where = place if column is None else f"{place}, column {column!r},"
+        super().__init__(f"{where} can't be imported: {problem}")
+
+
+class UnsuitableSource(TransferError):
+    """A table of another program from which an import could miss rows, or read them out of order. Nothing was read.
+
+    Attributes:
+        table: The name of the table.
+        problem: What is wrong with it, and what to do.
+    """
+
+    def __init__(self, table: str, problem: str) -> None:
+        self.table = table
+        self.problem = problem
+        super().__init__(f"table {table!r} can't be imported like this: {problem}")
 
 
 class FixtureConflict(TransferError):

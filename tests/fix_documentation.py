@@ -44,7 +44,7 @@ RUN_BY_OTHER_TESTS: Final = frozenset({"detach.md"})
 SLOW: Final = frozenset({"testing", "flask", "django", "tutorial-shop", "replicas"})
 """Documents that take seconds: those with tests in them, and those that start other processes."""
 
-_CHOSEN: Final = "not TestOurSetUp or append"
+_CHOSEN: Final = "not TestOurSetUp or conflict"
 """Of the contract that a document runs on SQLite only a part: `tests/test_contract.py` has the whole on the same."""
 
 _FENCED_BLOCKS: Final = RawFencedCodeBlockLexer(re.compile(r"(?P<language>[^\n]*)\n"))

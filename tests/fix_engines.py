@@ -64,6 +64,24 @@ def shared_postgres_engine(shared_postgres_url: str) -> Iterator[Engine]:
     empty(shared_postgres_url)
 
 
+@pytest.fixture
+def kept_postgres_engine(shared_postgres_url: str) -> Iterator[Engine]:
+    """An engine as above that has the connections of the test before, too: for tests that leave nothing in a session.
+
+    A new connection takes twice the CPU of what a test of the contract does with it.
+    """
+    kept = _kept(shared_postgres_url)
+    yield Engine(kept.pool, kept.dialect, kept.url)  # what listens to it, and what is remembered for it, is this test's
+    empty(shared_postgres_url)
+
+
+@functools.cache
+def _kept(url: str) -> Engine:
+    engine = engine_for(url)
+    atexit.register(engine.dispose)
+    return engine
+
+
 def empty(url: str, schema: str | None = None) -> None:
     """Delete all rows of the tables, and all tables that are not ours; positions begin at 1 again."""
     ours = define_tables(schema=schema)

@@ -123,7 +123,7 @@ def unused_port() -> int:
 
 
 BringTo = Callable[..., None]
-"""Gives a new, empty database the tables of a revision, of the newest if none is given."""
+"""Gives a new, empty database the tables of a revision, of the newest if none is given, perhaps in a schema."""
 
 
 @functools.cache
@@ -144,14 +144,16 @@ def bring_to(request: pytest.FixtureRequest) -> BringTo:
     of the database is kept, neither what is in it nor its settings.
     """
 
-    def bring(engine: Engine, revision: str = NAMES[-1]) -> None:
+    def bring(engine: Engine, revision: str = NAMES[-1], *, schema: str | None = None) -> None:
         engine.dispose()
         if engine.dialect.name == "sqlite":
             assert engine.url.database
             Path(engine.url.database).write_bytes(_sqlite_at(revision))
         else:
             databases: Databases = request.getfixturevalue("postgres_databases")
-            databases.replace(engine.url, revision, lambda template: migrations.upgrade(template, revision))
+            databases.replace(
+                engine.url, f"{revision} in {schema}", lambda made: migrations.upgrade(made, revision, schema=schema)
+            )
 
     return bring
 

@@ -194,9 +194,12 @@ def _families() -> dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]]:
         "drawn_positions": [(("public", "es_events_position_seq"), {})],
         "ends_of_part": [(("a_part",), {})],
         "events_without_stream": bounded,
+        "events_of_tags": [((count,), {}) for count in (0, 2)],
         "find_by_metadata": [((key,), {}) for key in ("correlation_id", "causation_id")],
+        "heads_of_recent_events": of_category,
         "insert_event": [((columns,), {}) for columns in (APPENDED_COLUMNS, STORED_COLUMNS, POSITIONED_COLUMNS)],
         "insert_rows": [((count,), {}) for count in (1, 10)],
+        "largest_streams_of_sample": of_category,
         "list_snapshots": of_category,
         "list_streams": [
             ((order,), {"of_category": category, "is_first": first})
@@ -212,6 +215,7 @@ def _families() -> dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]]:
         "read_partition": [((shape,), {}) for shape in [((),), (("categories",),), (("tags",), ("stream_ids",))]],
         "setting": [((name,), {}) for name in ("foreign_keys", "journal_mode", "synchronous")],
         "snapshot_coverage": of_category,
+        "some_by_metadata": [((key,), {}) for key in ("correlation_id", "causation_id")],
         "stream_states": bounded,
         "write_head": expectations,
     }

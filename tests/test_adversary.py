@@ -219,6 +219,7 @@ def test_what_it_refuses(tmp_path: Path, arguments: list[str], reason: str) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["existing.db"]
 
 
+@pytest.mark.slow
 def test_what_the_user_may_not_make_is_said(postgres_ground_url: str) -> None:
     role = f"adversary_{time.monotonic_ns()}"
     engine = create_engine(postgres_ground_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
@@ -251,6 +252,7 @@ def test_ended_in_the_midst_it_leaves_nothing_behind(postgres_ground_url: str) -
     assert b"interrupted" in errors
 
 
+@pytest.mark.slow
 def test_no_reader_goes_on_after_an_interruption_and_makes_the_file_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -455,6 +457,7 @@ def test_which_addresses_a_proxy_can_use(url: str, address: Address | None) -> N
         assert Address.of(make_url(url)) == address
 
 
+@pytest.mark.slow
 def test_our_adapter_is_an_adapter(tmp_path: Path) -> None:
     setting = open_setting(f"sqlite:///{tmp_path / 'new.db'}", OURS, seed=1, writers=1)
     with setting.ground.place() as place, setting.prepared(place) as adapter:

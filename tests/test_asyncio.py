@@ -95,6 +95,7 @@ def test_its_methods_have_the_same_parameters(ours: Callable[..., Any], synchron
     assert parameters(ours) == parameters(synchronous)
 
 
+@pytest.mark.slow
 async def test_appends_and_reads(any_url: str, loop_watch: LoopWatch) -> None:
     async with AsyncEventStore.from_url(any_url) as store:
         three = numbered(3)
@@ -139,6 +140,7 @@ async def test_a_stream_is_archived_into_another_store(any_url: str) -> None:
             await store.archive_stream("order-2", into=archive.sync_store, expected_version=3, reason="old")  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 async def test_one_of_several_tasks_wins(any_url: str) -> None:
     async with AsyncEventStore.from_url(any_url) as store:
         appends = [store.append("order-1", numbered(2), expected_version=NO_STREAM) for _ in range(20)]
@@ -243,6 +245,7 @@ def added(state: int, event: RecordedEvent) -> int:
     return state + 1
 
 
+@pytest.mark.slow
 async def test_commands_are_retried_while_others_run(any_url: str, loop_watch: LoopWatch) -> None:
     async with AsyncEventStore.from_url(any_url) as store:
         counters = AsyncRepository(store, category="counter", initial=int, evolve=added, attempts=50)

@@ -66,6 +66,7 @@ async def test_a_transaction_is_rolled_back(any_url: str, cancelling: Cancelling
             assert versions in ([[0, 0], [1, 1]] if was_cancelled else [[1, 1]])
 
 
+@pytest.mark.slow
 @again_or_not
 async def test_a_session_does_not_keep_the_write_lock(any_url: str, cancelling: Cancelling, *, again: bool) -> None:
     async with AsyncEventStore.from_url(any_url, lock_timeout_seconds=3) as store:
@@ -148,6 +149,7 @@ async def test_a_read_says_that_it_was_interrupted(any_url: str, cancelling: Can
             assert interrupted > 3
 
 
+@pytest.mark.slow
 async def test_an_append_that_waits_for_a_lock_is_cancelled_at_once(any_url: str) -> None:
     async with AsyncEventStore.from_url(any_url) as store, AsyncEventStore.from_url(any_url) as other:
         await store.append("order-1", numbered(1), expected_version=ANY)

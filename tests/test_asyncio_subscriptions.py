@@ -58,6 +58,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, store: AsyncEventStore, method: str
     return calls
 
 
+@pytest.mark.slow
 async def test_stored_and_new_events_come_in_order(any_url: str, loop_watch: LoopWatch) -> None:
     async with AsyncEventStore.from_url(any_url) as store:
         await store.append("order-1", numbered(3), expected_version=ANY)
@@ -77,6 +78,7 @@ async def test_stored_and_new_events_come_in_order(any_url: str, loop_watch: Loo
     assert loop_watch.calls == []
 
 
+@pytest.mark.slow
 @on_postgresql
 async def test_an_event_with_a_lower_position_that_commits_later_is_delivered(
     any_url: str, monkeypatch: pytest.MonkeyPatch, loop_watch: LoopWatch
@@ -108,6 +110,7 @@ async def collected(events: AsyncIterator[RecordedEvent]) -> list[RecordedEvent]
     return [event async for event in events]
 
 
+@pytest.mark.slow
 async def test_nothing_is_missed_beside_concurrent_writers(any_url: str) -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")
@@ -139,6 +142,7 @@ async def test_nothing_is_missed_beside_concurrent_writers(any_url: str) -> None
                 assert await follows.reached(end.position) == stored
 
 
+@pytest.mark.slow
 async def test_a_cancelled_iteration_goes_on_where_it_was(any_url: str, cancelling: Cancelling) -> None:
     async with AsyncEventStore.from_url(any_url, page_size=7) as store:
         await store.append("order-1", numbered(30), expected_version=ANY)
@@ -158,6 +162,7 @@ async def test_a_cancelled_iteration_goes_on_where_it_was(any_url: str, cancelli
         assert numbers(seen) == [*range(1, 31)]
 
 
+@pytest.mark.slow
 async def test_of_idle_subscriptions_one_polls_for_all(any_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with AsyncEventStore.from_url(any_url) as store:
         start = await store.append("order-1", numbered(1), expected_version=ANY)
@@ -176,6 +181,7 @@ async def test_of_idle_subscriptions_one_polls_for_all(any_url: str, monkeypatch
             await each.subscription.aclose()
 
 
+@pytest.mark.slow
 @on_postgresql
 async def test_a_notification_ends_the_wait(any_url: str, loop_watch: LoopWatch) -> None:
     async with AsyncEventStore.from_url(any_url, notify=True) as store:
@@ -202,6 +208,7 @@ async def forget(store: AsyncEventStore) -> None:
                 await anext(subscription)
 
 
+@pytest.mark.slow
 @on_postgresql
 async def test_it_outlives_lost_connections(any_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with AsyncEventStore.from_url(any_url) as store, AsyncEventStore.from_url(any_url) as other:

@@ -12,12 +12,14 @@ from typing import Final
 import pytest
 
 from benchmarks import charts, markdown, plan, publish
+from benchmarks.logs import SIZES, log_name
 from benchmarks.race import run_race
 from benchmarks.results import Comparison, Facts, Middle, Result, Run
 from benchmarks.summary import summary
 from benchmarks.targets import MISSED_IN_NOISE, TARGETS, failures, verdicts
 from benchmarks.workloads import WORKLOADS
 from benchmarks.workloads.delivery import NOTIFIED
+from benchmarks.workloads.growth_counts import wal_label, wal_point
 
 pytestmark = pytest.mark.slow
 
@@ -112,7 +114,9 @@ def test_a_check_fails_for_what_even_the_better_quarter_of_the_rounds_misses() -
 
     assert failures(missed, all_are_due=False) == ["missed: append 1 event, against psycopg INSERT"]
     assert failures(in_noise, all_are_due=False) == []
-    assert len(failures(in_noise, all_are_due=True)) == len(TARGETS) - 1  # the others were not measured
+    due = [each for each in TARGETS if each.is_due]
+    assert len(failures(in_noise, all_are_due=True)) == len(due) - 1  # the others were not measured
+    assert {each.key.partition("_")[0] for each in TARGETS if not each.is_due} == {"growth"}
 
 
 def test_a_run_in_short_says_what_was_measured_and_nothing_else() -> None:
@@ -123,6 +127,29 @@ def test_a_run_in_short_says_what_was_measured_and_nothing_else() -> None:
         "- One durable append, against others: 5.00 × as fast as eventsourcing.",
         "- Readers: 50 of 100 events arrive within 5.00 ms by polling, 2.00 ms with notify=True.",
     ]
+
+
+def test_figures_of_another_run_take_the_places_of_older_ones_and_are_marked() -> None:
+    kept, old, new = comparison(key="kept"), comparison(key="growth_page"), comparison(key="growth_page", title="new")
+    busy = Run(full=True, machine={"day": "yesterday", "Python": "3.11"}, notes=["busy"], results=[old])
+    later = Run(full=True, machine={"day": "today"}, notes=["busy"], results=[new])
+
+    run = run_of(kept, old).with_results_of(busy).with_results_of(later)
+
+    assert run.results == [kept, new]
+    assert run.notes == ["a note", "these figures are of another run: `growth_page`. day: today; busy"]
+    assert run.machine == {"processor": "fast"}
+
+
+def test_a_target_may_be_of_what_was_counted() -> None:
+    key = "growth_pages"
+    target = next(each for each in TARGETS if each.key == key)
+    counted = Facts(key, "pages", "pages", {target.ours: 8, target.other: 10})
+
+    (verdict,) = [each for each in verdicts([counted]) if each.target is target]
+
+    assert verdict.measured == Middle(0.8, 0.8, 0.8)
+    assert (verdict.word, verdict.noise) == ("met", None)
 
 
 def test_a_run_comes_back_from_json() -> None:
@@ -148,9 +175,15 @@ def test_a_quick_run_is_marked_wherever_its_figures_are_shown() -> None:
     assert "compare nothing" not in markdown.document(run_of(comparison()))
 
 
+def test_a_full_run_has_what_takes_long_only_if_it_is_named() -> None:
+    assert "growth" not in plan.chosen([], full=True)
+    assert plan.chosen(["growth", "idle"], full=True) == ["idle", "growth"]
+    assert plan.chosen([], full=False) == list(WORKLOADS)
+
+
 def test_the_plan_of_a_full_run_fits_into_a_quarter_of_an_hour_and_a_quick_one_into_two_minutes() -> None:
-    assert plan.plan(WORKLOADS, full=True)[-1].ends_after <= 15 * 60
-    assert plan.plan(WORKLOADS, full=False)[-1].ends_after <= 2 * 60
+    assert plan.plan(plan.chosen([], full=True), full=True)[-1].ends_after <= 15 * 60
+    assert plan.plan(plan.chosen([], full=False), full=False)[-1].ends_after <= 2 * 60
 
 
 def test_figures_go_into_their_places_again_and_again() -> None:
@@ -190,6 +223,20 @@ def test_charts_are_drawn_the_same_each_time() -> None:
 
     assert {"append_one_new_durable", "targets", "writers"} <= drawn.keys()
     assert charts.charts(run) == drawn
+
+
+def test_growth_is_drawn_for_one_table_and_for_parts_and_wal_by_appends() -> None:
+    names = [log_name(size, is_partitioned=with_parts) for with_parts in (False, True) for size in SIZES]
+    race = comparison(
+        key="growth_page", title="a page, in logs", seconds={name: [1.0, 2.0] for name in names}, again={}
+    )
+    wal = Facts("growth_wal_new", "one event to a stream, since", "bytes", {wal_label(names[0], 1000): 9e3})
+
+    drawn = charts.charts(run_of(race, wal))
+
+    assert "partitioned" in drawn["growth"]
+    assert wal_point(wal_label(names[-1], 20_000)) == (names[-1], 20_000)
+    assert "10,000 events" in drawn["wal"]
 
 
 def test_a_chart_has_a_line_for_each_of_many_contestants() -> None:

@@ -50,6 +50,7 @@ def test_code_that_knows_nothing_of_it_appends_to_no_stream_that_has_ended(
         connection.execute(text("UPDATE es_streams SET version = version + 1 WHERE stream_id = 'order-1'"))
 
 
+@pytest.mark.slow
 def test_it_needs_the_newest_tables_and_appends_do_not(bring_to: BringTo, new_engine: Engine) -> None:
     bring_to(new_engine, "es_0005")
     store = EventStore(new_engine)
@@ -60,6 +61,7 @@ def test_it_needs_the_newest_tables_and_appends_do_not(bring_to: BringTo, new_en
         store.append("order-1", numbered(1), expected_version=0)
 
 
+@pytest.mark.slow
 def test_what_the_database_refuses_is_never_asked_of_it(postgres_engine: Engine) -> None:
     """The check is the second layer: an error in the database would abort the transaction that was joined."""
     store = EventStore(postgres_engine)
@@ -169,6 +171,7 @@ def test_no_dead_letter_is_left_by_a_worker_that_was_writing_it(postgres_engine:
     assert statuses_of_dead_letters(postgres_engine) == ["discarded"]
 
 
+@pytest.mark.slow
 def test_no_dead_letter_is_written_for_an_event_that_is_being_deleted(postgres_engine: Engine) -> None:
     store = EventStore(postgres_engine)
     position = store.append("order-1", numbered(1), expected_version=0).position

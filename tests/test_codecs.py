@@ -722,6 +722,7 @@ def readable_or_damaged(number: int, data: bytes) -> None:
             pytest.fail(text)
 
 
+@pytest.mark.slow
 @given(number=numbers | st.integers(-(2**15), 2**15 - 1), data=st.binary())
 @example(number=1, data=b"")
 @example(number=2, data=b"")
@@ -770,6 +771,7 @@ def test_any_content_of_a_tag(tag: str, content: Any) -> None:
     readable_or_damaged(2, json.dumps({tag: content}).encode())
 
 
+@pytest.mark.slow
 @given(number=st.integers(-128, 127), content=st.binary(max_size=20) | st.text(max_size=20).map(str.encode))
 def test_any_content_of_an_extension(number: int, content: bytes) -> None:
     readable_or_damaged(
@@ -897,6 +899,7 @@ def test_only_what_is_larger_is_compressed_and_only_where_that_helps(codec: Code
     assert PayloadCodec(codec, compress_above=0).encode("x")[0] == number
 
 
+@pytest.mark.slow
 def test_a_few_bytes_do_not_fill_the_memory_of_a_reader() -> None:
     """What a store writes it also reads: what would shrink more is stored as it is."""
     codec = PayloadCodec(MessagePackCodec(), compress_above=0)

@@ -90,6 +90,7 @@ def nested(depth: int, wrap: Callable[[bytes], bytes]) -> bytes:
     return data
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(data=MESSAGES)
 @example(data=b"")

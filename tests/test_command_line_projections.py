@@ -36,6 +36,7 @@ def positions(store: EventStore, stream_id: str) -> list[int]:
     return [event.position for event in store.read_stream(stream_id)]
 
 
+@pytest.mark.slow
 def test_status_tells_state_lag_and_dead_letters(command: CommandLine, store: EventStore) -> None:
     (told,) = command.json("projections", "status")
     assert (told["name"], told["state"], told["lag_events"], told["dead_letters"]) == ("totals", "stopped", 0, 2)
@@ -46,6 +47,7 @@ def test_status_tells_state_lag_and_dead_letters(command: CommandLine, store: Ev
         assert command.json("projections", "status")[0]["state"] == "running"
 
 
+@pytest.mark.slow
 def test_the_number_of_partitions_changes(command: CommandLine, store: EventStore) -> None:
     (done,) = command.json("projections", "partitions", "totals", "3")
     assert done["done"] == "has 3 partitions"
@@ -85,6 +87,7 @@ def test_what_is_tried_again_is_told_below_the_table(command: CommandLine, store
     assert "retries an event: KeyError at position 3, tried 2 times; " in command("doctor").stdout
 
 
+@pytest.mark.slow
 def test_reset_begins_again_and_empties_what_it_is_told_to(command: CommandLine, store: EventStore) -> None:
     options = ("--in-transaction", f"{MODULE}:empty", "--yes")
     assert command.json("projections", "reset", "totals", *options) == [{"projection": "totals", "done": "reset"}]
@@ -104,6 +107,7 @@ def test_nothing_is_done_without_a_yes(command: CommandLine, store: EventStore) 
     assert ProjectionAdmin(store).status() == []
 
 
+@pytest.mark.slow
 def test_a_projection_that_runs_or_is_unknown_is_refused(command: CommandLine, store: EventStore) -> None:
     with Worker(store, projections_of_shop.totals) as worker:
         worker._heartbeat(worker.run_once())
@@ -115,6 +119,7 @@ def test_a_projection_that_runs_or_is_unknown_is_refused(command: CommandLine, s
     assert [status.name for status in ProjectionAdmin(store).status()] == ["totals"]
 
 
+@pytest.mark.slow
 def test_rebuild_beside_the_old_one_and_swap(command: CommandLine, store: EventStore) -> None:
     definition = ("--projection", f"{MODULE}:rebuilt", "--in-transaction", f"{MODULE}:swap", "--yes")
     (told,) = command.json("projections", "rebuild", "totals", *definition)
@@ -148,6 +153,7 @@ def test_a_definition_that_is_not_there_is_wrong_usage(
     assert (result.exit_code, problem in result.stderr) == (2, True), result.output
 
 
+@pytest.mark.slow
 def test_dead_letters_are_listed_and_shown(command: CommandLine, store: EventStore) -> None:
     _, poison, follower = positions(store, "order-2")
     letters = ("projections", "dead-letters")
@@ -164,6 +170,7 @@ def test_dead_letters_are_listed_and_shown(command: CommandLine, store: EventSto
     assert command(*letters, "show", "totals", "1").exit_code == 1
 
 
+@pytest.mark.slow
 def test_retry_goes_on_with_other_streams_where_one_fails(command: CommandLine, store: EventStore) -> None:
     store.append("order-4", [NewEvent("item-added", {"price": "six"})], expected_version=0)
     Worker(store, projections_of_shop.totals).run_until_caught_up()
@@ -189,6 +196,7 @@ def test_discard_takes_a_note(command: CommandLine, store: EventStore) -> None:
     assert still["position"] == follower
 
 
+@pytest.mark.slow
 def test_snapshots_are_listed_shown_counted_and_deleted(command: CommandLine, store: EventStore) -> None:
     for schema_version, state in ((1, {"total": 3}), (2, {"[red]\x1b": (1,)})):
         store.snapshots.save("order-2", version=2, state=state, schema_version=schema_version)
@@ -211,6 +219,7 @@ def test_snapshots_are_listed_shown_counted_and_deleted(command: CommandLine, st
     assert command.lines("snapshots", "delete", "order-2") == [["deleted", "1"]]
 
 
+@pytest.mark.slow
 def test_health_tells_by_its_exit_code(command: CommandLine, store: EventStore) -> None:
     well = command("health", "--json")
     assert (well.exit_code, json.loads(well.stdout)["ok"]) == (0, True)

@@ -125,6 +125,7 @@ def test_show_in_a_pipe_is_a_line_an_event(command: CommandLine, store: EventSto
     assert [line[2] for line in rest] == ["2", "3", "4", "5"]
 
 
+@pytest.mark.slow
 def test_show_takes_ranges(command: CommandLine, store: EventStore) -> None:
     def versions(*options: str) -> list[int]:
         shown = [event["version"] for event in command.json("show", "order-1", *options)]
@@ -273,6 +274,7 @@ def test_tail_filters(command: CommandLine, store: EventStore) -> None:
     assert found("-t", "none") == []
 
 
+@pytest.mark.slow
 def test_tags_are_shown_and_select_events(command: CommandLine, store: EventStore) -> None:
     tagged = [NewEvent("a", tags=["é:1", "x"], metadata={"m": 1}), NewEvent("b", tags=["x"]), NewEvent("a")]
     store.append("tagged-1", tagged, expected_version=0)
@@ -355,6 +357,7 @@ def test_a_reader_that_leaves_ends_it_without_a_traceback(sqlite_engine: Engine)
 # --- find, and events by time
 
 
+@pytest.mark.slow
 def test_tail_chooses_by_time_and_position(command: CommandLine, store: EventStore) -> None:
     events = list(store.read_all())
     with changing_history(store.engine) as connection:

@@ -32,6 +32,7 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_an_empty_folder")
 def test_what_varies_is_kept_and_all_else_is_what_the_commands_print() -> None:
     shown, printed = SESSION.splitlines(), Terminal().replay(SESSION).splitlines()
@@ -58,6 +59,7 @@ def test_bars_that_were_erased_are_not_shown() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_document_that_is_outdated_fails_and_can_be_updated(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("""\

@@ -100,8 +100,8 @@ class TestSQLiteOfTheApplicationAll(OfTheApplicationOnSQLite, EventStoreContract
 
 class TestPostgreSQL(EventStoreContract):
     @pytest.fixture
-    def engine(self, shared_postgres_engine: Engine) -> Engine:
-        return shared_postgres_engine
+    def engine(self, kept_postgres_engine: Engine) -> Engine:
+        return kept_postgres_engine
 
 
 SCHEMA = "My Events"
@@ -177,9 +177,9 @@ class ByCopy:
     """Every append is made as those of very many events are: head first, then COPY."""
 
     @pytest.fixture
-    def engine(self, shared_postgres_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    def engine(self, kept_postgres_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
         monkeypatch.setattr(postgresql, "COPY_FROM", 1)
-        return shared_postgres_engine
+        return kept_postgres_engine
 
 
 @pytest.mark.slow

@@ -44,6 +44,7 @@ def events(count: int, **metadata: Any) -> list[NewEvent]:
     return [NewEvent("counted", {"number": number}, metadata=metadata or None) for number in range(count)]
 
 
+@pytest.mark.slow
 def test_ten_thousand_events_are_copied(postgres_engine: Engine, executed: list[str]) -> None:
     store = EventStore(postgres_engine)
     new = events(10_000, user="Ada")
@@ -57,6 +58,7 @@ def test_ten_thousand_events_are_copied(postgres_engine: Engine, executed: list[
     assert (stored[-1].position, stored[-1].version) == (result.position, result.version)
 
 
+@pytest.mark.slow
 def test_a_result_has_the_positions_between_those_of_others(
     store: EventStore, postgres_engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

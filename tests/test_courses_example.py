@@ -48,6 +48,7 @@ def test_it_runs_on_an_embedded_file_again_and_again(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["courses.db"]
 
 
+@pytest.mark.slow
 def test_no_course_is_ever_overbooked_and_no_student_takes_too_many(
     example: SimpleNamespace, any_engine: Engine, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -71,6 +72,7 @@ def test_no_course_is_ever_overbooked_and_no_student_takes_too_many(
         assert len(store.read_boundary(EventFilter(tags=["student:c-ada"]))) == 5
 
 
+@pytest.mark.slow
 def test_each_decision(example: SimpleNamespace) -> None:
     e = example
     with EventStore.in_memory(event_types=e.event_types) as unused:

@@ -122,6 +122,7 @@ def test_a_decision_is_retried_after_an_event_has_come_between(store: EventStore
         )
 
 
+@pytest.mark.slow
 def test_many_at_once_never_overbook(store: EventStore) -> None:
     enrol, barrier = enrolment(store, attempts=50), Barrier(8)
 
@@ -137,6 +138,7 @@ def test_many_at_once_never_overbook(store: EventStore) -> None:
         assert sum(threads.map(execute, range(8))) == 2
 
 
+@pytest.mark.slow
 def test_a_decision_by_events_without_tags_locks_all_appends(store: EventStore) -> None:
     def of(**options: Any) -> Decision[int, str]:
         return Decision(
@@ -218,6 +220,7 @@ def test_what_the_functions_return_is_checked(store: EventStore) -> None:
         enrolment("x")  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_scenarios() -> None:
     with EventStore.in_memory(event_types=event_types) as unused:
         enrol = enrolment(unused)

@@ -332,6 +332,7 @@ def test_joined_writers_who_compete_meet_only_conflicts(
     assert [event.version for event in store.read_stream("order-1")] == list(range(1, stored + 1))
 
 
+@pytest.mark.slow
 def test_a_reader_of_the_global_order_at_another_level_sees_what_is_committed(
     engine_at: Callable[..., Engine],
 ) -> None:

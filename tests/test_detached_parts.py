@@ -62,6 +62,7 @@ from eventstore.rows.mapper import StoredEvent
 from eventstore.transfer import export_events, import_events
 from tests.fix_documentation import ROOT, run_document
 from tests.fix_migrations import url_of
+from tests.fix_postgresql import Databases
 from tests.partitioned import partition
 from tests.waiting import start_waiting, until
 
@@ -80,12 +81,17 @@ def fill(store: EventStore, *, rounds: int = 12) -> None:
 
 
 @pytest.fixture
-def store(postgres_engine: Engine) -> EventStore:
-    """A store with 24 events, in parts of 10 positions."""
-    partition(postgres_engine, size=SIZE, count=5)
-    store = EventStore(postgres_engine)
-    fill(store)
-    return store
+def store(postgres_engine: Engine, postgres_databases: Databases) -> EventStore:
+    """A store with 24 events, in parts of 10 positions: a copy of one that was partitioned and filled once."""
+
+    def partition_and_fill(template: Engine) -> None:
+        migrations.upgrade(template)
+        partition(template, size=SIZE, count=5)
+        fill(EventStore(template))
+
+    postgres_engine.dispose()
+    postgres_databases.replace(postgres_engine.url, "24 events in parts of 10", partition_and_fill)
+    return EventStore(postgres_engine)
 
 
 def detach(store: EventStore, folder: Path | None, part: str = PART, **options: Any) -> None:
@@ -121,6 +127,7 @@ def columns(engine: Engine, table: str) -> list[Any]:
         return list(connection.execute(text(f"SELECT {', '.join(_COLUMNS)} FROM {table} ORDER BY position")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_stream", [False, True])
 def test_an_export_is_read_back_and_loaded_as_it_was(
     store: EventStore, before: list[RecordedEvent], sqlite_engine: Engine, tmp_path: Path, by_stream: bool
@@ -159,6 +166,7 @@ def test_parts_are_loaded_in_order(
     assert list(loaded.read_all()) == before[: 2 * SIZE]
 
 
+@pytest.mark.slow
 def test_payloads_are_read_by_the_store_that_is_passed(postgres_engine: Engine, tmp_path: Path) -> None:
     types = EventTypes()
     types.register("measured", Measured, schema_version=2)
@@ -174,6 +182,7 @@ def test_payloads_are_read_by_the_store_that_is_passed(postgres_engine: Engine, 
     assert [event.data["n"] for event in read_part(typed, tmp_path / "part", upcast=False)] == [0, 1]
 
 
+@pytest.mark.slow
 def test_a_damaged_export_is_recognised(store: EventStore, tmp_path: Path) -> None:
     folder = tmp_path / "part"
     manifest = export_part(store, PART, folder)
@@ -207,6 +216,7 @@ def test_a_damaged_export_is_recognised(store: EventStore, tmp_path: Path) -> No
     refused("no manifest.json")
 
 
+@pytest.mark.slow
 def test_an_export_is_compared_with_the_table(store: EventStore, tmp_path: Path) -> None:
     export_part(store, PART, tmp_path / "part")
     store.delete_stream("a-0", expected_version=store.stream_version("a-0"), reason="asked for")
@@ -235,6 +245,7 @@ def test_what_can_not_be_exported_is_refused(store: EventStore, sqlite_engine: E
 # --- detaching
 
 
+@pytest.mark.slow
 def test_reads_that_need_a_detached_part_say_so(store: EventStore, before: list[RecordedEvent], tmp_path: Path) -> None:
     store.append("b-1", [NewEvent("late")], expected_version=0)
     after = list(store.read_all(after_position=SIZE))
@@ -330,6 +341,7 @@ def counting(store: EventStore, category: str = "a", snapshots: SnapshotPolicy =
     )
 
 
+@pytest.mark.slow
 def test_a_read_backwards_returns_what_is_left_before_it_says_so(
     store: EventStore, before: list[RecordedEvent], tmp_path: Path
 ) -> None:
@@ -344,6 +356,7 @@ def test_a_read_backwards_returns_what_is_left_before_it_says_so(
         assert found == left
 
 
+@pytest.mark.slow
 def test_a_repository_goes_on_from_a_newer_snapshot(store: EventStore, tmp_path: Path) -> None:
     repository = counting(store, snapshots=every(1))
     repository.execute("0", lambda _: [NewEvent("counted")])
@@ -357,6 +370,7 @@ def test_a_repository_goes_on_from_a_newer_snapshot(store: EventStore, tmp_path:
         repository.load("0", version=8)
 
 
+@pytest.mark.slow
 def test_a_log_of_which_all_readers_have_passed_the_part_goes_on(store: EventStore, tmp_path: Path) -> None:
     projection = Projection("numbers")
     seen: list[int] = []
@@ -382,6 +396,7 @@ def test_a_log_of_which_all_readers_have_passed_the_part_goes_on(store: EventSto
         Worker(store, Projection("another")).run_until_caught_up()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_at_the_last_event_of_a_part_goes_on(store: EventStore, tmp_path: Path) -> None:
     token = next(iter(store.read_all(after_position=SIZE - 1))).token
     Worker(store, Projection("numbers")).run_until_caught_up()
@@ -401,6 +416,7 @@ def test_a_checkpoint_at_the_last_event_of_a_part_goes_on(store: EventStore, tmp
         list(store.read_all(after_position=type(token)(12, token.event_id, token.stream_id, token.version)))
 
 
+@pytest.mark.slow
 def test_a_part_in_use_is_not_detached(store: EventStore, tmp_path: Path) -> None:
     folder = tmp_path / "part"
     with pytest.raises(PartInUse, match=r"streams that take events have some in it: 'a-0', 'a-1', 'a-2'; archive"):
@@ -433,6 +449,7 @@ def test_a_part_in_use_is_not_detached(store: EventStore, tmp_path: Path) -> Non
     assert partitioning.parts(store.engine)[0].state is PartState.DETACHED
 
 
+@pytest.mark.slow
 def test_a_part_of_closed_streams_needs_no_flag(postgres_engine: Engine, tmp_path: Path) -> None:
     partition(postgres_engine, size=2, count=3)
     store = EventStore(postgres_engine)
@@ -445,6 +462,7 @@ def test_a_part_of_closed_streams_needs_no_flag(postgres_engine: Engine, tmp_pat
     assert len(list(store.read_stream("a-2"))) == 1
 
 
+@pytest.mark.slow
 def test_a_table_is_dropped_only_if_it_was_exported(
     store: EventStore, before: list[RecordedEvent], tmp_path: Path
 ) -> None:
@@ -466,12 +484,14 @@ def test_a_table_is_dropped_only_if_it_was_exported(
     ]
 
 
+@pytest.mark.slow
 def test_older_code_is_refused_from_then_on(store: EventStore, tmp_path: Path) -> None:
     detach(store, tmp_path / "part")
     with store.engine.connect() as connection:
         assert connection.execute(text("SELECT breaking_version FROM es_schema")).scalar() == 11
 
 
+@pytest.mark.slow
 def test_streams_are_deleted_and_archived_beside_detached_events(
     store: EventStore, sqlite_engine: Engine, tmp_path: Path
 ) -> None:
@@ -516,6 +536,7 @@ def test_a_reader_that_has_begun_stops_at_a_part_that_is_detached(store: EventSt
     assert ended == dict.fromkeys(readers, PART)
 
 
+@pytest.mark.slow
 def test_verify_and_repair_agree_with_what_was_detached(store: EventStore, tmp_path: Path) -> None:
     store.append("z-1", NewEvent("late"), expected_version=0)
     with store.engine.begin() as connection:  # all of its events are in the part
@@ -531,6 +552,7 @@ def test_verify_and_repair_agree_with_what_was_detached(store: EventStore, tmp_p
     assert fresh.stream_version("gone-1") == 2
 
 
+@pytest.mark.slow
 def test_a_head_that_is_repaired_still_says_what_was_detached(store: EventStore, tmp_path: Path) -> None:
     detach(store, tmp_path / "part")
     with store.engine.begin() as connection:
@@ -541,6 +563,7 @@ def test_a_head_that_is_repaired_still_says_what_was_detached(store: EventStore,
         list(store.read_stream("a-0"))
 
 
+@pytest.mark.slow
 def test_a_decision_says_what_was_detached(store: EventStore, tmp_path: Path) -> None:
     boundary = store.read_boundary(EventFilter(tags=["round:1"]))
     detach(store, tmp_path / "part")
@@ -570,6 +593,7 @@ READS: dict[str, Callable[[EventStore], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read", READS)
 def test_a_store_that_has_looked_before_the_log_was_partitioned_says_so_too(
     postgres_engine: Engine, tmp_path: Path, read: str
@@ -606,6 +630,7 @@ def test_a_part_that_is_detached_while_a_page_waits_is_not_missing(
             waiting.result(30)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("isolation_level", ["READ COMMITTED", "REPEATABLE READ"])
 @pytest.mark.parametrize("read", ["stream", "aggregate"])
 def test_a_transaction_that_does_not_see_the_list_sees_the_part(
@@ -630,6 +655,7 @@ def test_a_transaction_that_does_not_see_the_list_sees_the_part(
     assert steps[-1] == "detach"
 
 
+@pytest.mark.slow
 def test_detaching_gives_up_when_a_transaction_does_not_end(store: EventStore, tmp_path: Path) -> None:
     with store.engine.connect() as connection:
         connection.execute(text("SELECT 1"))
@@ -692,6 +718,7 @@ def test_a_run_that_is_killed_at_any_step_is_run_again(
     assert [path.name for path in tmp_path.iterdir()] == ["part"]
 
 
+@pytest.mark.slow
 def test_a_detach_that_was_interrupted_is_finalized(store: EventStore, tmp_path: Path) -> None:
     """A reader's transaction holds its lock on es_events, so DETACH … CONCURRENTLY stops after its first half."""
     steps: list[str] = []
@@ -705,6 +732,7 @@ def test_a_detach_that_was_interrupted_is_finalized(store: EventStore, tmp_path:
     assert steps.count("detach") >= 1
 
 
+@pytest.mark.slow
 def test_finalize(store: EventStore, tmp_path: Path) -> None:
     steps: list[str] = []
     detach(store, tmp_path / "part", dry_run=True)
@@ -733,6 +761,7 @@ def run(engine: Engine, *arguments: str) -> Result:
     return runner.invoke(main, ["partitions", *arguments, "--url", url_of(engine)], catch_exceptions=False)
 
 
+@pytest.mark.slow
 def test_the_commands(store: EventStore, before: list[RecordedEvent], tmp_path: Path) -> None:
     folder = str(tmp_path / "part")
     exported = run(store.engine, "export", PART, folder)
@@ -771,6 +800,7 @@ def test_the_commands_refuse_sqlite(sqlite_engine: Engine, tmp_path: Path) -> No
 # --- what the documentation shows
 
 
+@pytest.mark.slow
 def test_the_page(postgres_engine: Engine, tmp_path: Path) -> None:
     partition(postgres_engine, size=SIZE, count=3)
     events = [NewEvent("counted", {"n": number}) for number in range(12)]
@@ -781,6 +811,7 @@ def test_the_page(postgres_engine: Engine, tmp_path: Path) -> None:
     run_document(tmp_path / "detach.md")
 
 
+@pytest.mark.slow
 def test_a_part_that_was_detached_by_hand_is_found(store: EventStore) -> None:
     with store.engine.begin() as connection:
         connection.execute(text("ALTER TABLE es_events DETACH PARTITION es_events_1"))
@@ -792,6 +823,7 @@ def test_a_part_that_was_detached_by_hand_is_found(store: EventStore) -> None:
         list(store.read_all())
 
 
+@pytest.mark.slow
 def test_a_part_is_attached_again(store: EventStore, before: list[RecordedEvent]) -> None:
     detach(store, None)
     with store.engine.begin() as connection:

@@ -24,6 +24,7 @@ def of(store: EventStore, about: str) -> Finding:
     return found
 
 
+@pytest.mark.slow
 def test_a_healthy_store_has_no_errors_and_each_problem_has_advice(any_engine: Engine) -> None:
     fill(any_engine)
     lines = diagnose(EventStore(any_engine))
@@ -56,6 +57,7 @@ def test_sqlite_without_what_from_url_sets_is_told(sqlite_engine: Engine) -> Non
     engine.dispose()
 
 
+@pytest.mark.slow
 def test_who_holds_readers_back_is_told(postgres_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     store = EventStore(postgres_engine)
     with postgres_engine.connect() as connection:
@@ -69,6 +71,7 @@ def test_who_holds_readers_back_is_told(postgres_engine: Engine, monkeypatch: py
         assert of(store, "unfinished appends").level is Level.ERROR
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("statement", "subject", "level"), [
     ("ALTER TABLE es_events SET (autovacuum_enabled = false)", "autovacuum", Level.ERROR),
     ("ALTER DATABASE {} SET default_transaction_isolation = 'serializable'", "default_transaction_isolation",
@@ -126,6 +129,7 @@ class Pooler:
             thread.join()
 
 
+@pytest.mark.slow
 def test_a_pooler_in_between_is_noticed(postgres_engine: Engine) -> None:
     assert of(EventStore(postgres_engine), "pooler").level is Level.OK
     url = postgres_engine.url
@@ -171,6 +175,7 @@ def knows_sizes(engine: Engine) -> bool:
         return "ENABLE_DBSTAT_VTAB" in connection.execute(text("PRAGMA compile_options")).scalars().all()
 
 
+@pytest.mark.slow
 def test_where_counting_would_take_long_numbers_are_estimated_and_marked(any_engine: Engine) -> None:
     store = EventStore(any_engine)
     events = [NewEvent("noted" if number % 4 else "paid") for number in range(2000)]
@@ -191,6 +196,7 @@ def test_where_counting_would_take_long_numbers_are_estimated_and_marked(any_eng
     assert statistics(store).streams == Count(2)
 
 
+@pytest.mark.slow
 def test_rows_are_not_counted_twice_where_a_session_reports_them_after_analyze(postgres_engine: Engine) -> None:
     if on_server(postgres_engine, "SELECT current_setting('server_version_num')::int") < 150_000:
         pytest.skip("only from 15 on can a session be made to report what it has stored")

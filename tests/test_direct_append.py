@@ -473,6 +473,7 @@ def watching(url: str) -> Iterator[Callable[[str], int]]:
         yield lambda condition: server.execute(count.format(ours, condition)).fetchone()[0]  # type: ignore[index]  # one row
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_no_lock_and_no_half_used_connection(postgres_url: str, answers: Answers) -> None:
     with (
         store_on(postgres_url) as other,

@@ -48,6 +48,7 @@ def positions(client: Client, query: str) -> list[int]:
     return [int(position) for position in re.findall(rf'href="{EVENTS}(\d+)/change/', page(client, EVENTS + query))]
 
 
+@pytest.mark.slow
 def test_a_payload_with_html_is_shown_and_not_executed(viewer: Client) -> None:
     for url in (f"{EVENTS}1/change/", EVENTS, STREAMS):
         shown = page(viewer, url)
@@ -59,6 +60,7 @@ def test_a_payload_with_html_is_shown_and_not_executed(viewer: Client) -> None:
     assert "&#x27;total&#x27;: 30" in shown
 
 
+@pytest.mark.slow
 def test_events_are_searched_and_filtered(viewer: Client) -> None:
     event_id = next(iter(get_store().read_stream("invoice-7"))).event_id
     assert positions(viewer, "") == [4, 3, 2, 1]
@@ -76,6 +78,7 @@ def test_events_are_searched_and_filtered(viewer: Client) -> None:
     assert all(f"?category={name}" in shown for name in ("invoice", "order"))
 
 
+@pytest.mark.slow
 def test_an_event_leads_to_its_stream_and_the_stream_to_its_events(viewer: Client) -> None:
     assert f'href="{STREAMS}order-7/change/"' in page(viewer, f"{EVENTS}3/change/")
     assert f'href="{EVENTS}?stream_id=order-7"' in page(viewer, f"{STREAMS}order-7/change/")
@@ -85,12 +88,14 @@ def test_an_event_leads_to_its_stream_and_the_stream_to_its_events(viewer: Clien
     assert "order-&lt;b&gt;42" in page(viewer, f"{STREAMS}{link}")
 
 
+@pytest.mark.slow
 def test_a_payload_that_can_not_be_read_is_an_explanation_and_no_error(viewer: Client) -> None:
     with get_store().transaction() as tx, tx.allow_history_changes(), connection.cursor() as cursor:
         cursor.execute("UPDATE es_events SET codec = 77 WHERE position = 4")
     assert "codec" in page(viewer, f"{EVENTS}4/change/")
 
 
+@pytest.mark.slow
 def test_nobody_can_change_anything(viewer: Client) -> None:
     root = Client()
     root.force_login(get_user_model().objects.create_superuser("root"))
@@ -107,6 +112,7 @@ def test_nobody_can_change_anything(viewer: Client) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_who_has_no_permission_sees_nothing(viewer: Client) -> None:
     client = Client()
     client.force_login(get_user_model().objects.create_user("eve", password="", is_staff=True))
@@ -124,6 +130,7 @@ def test_models_refuse_to_write(viewer: Client) -> None:
     assert apps.get_model("eventstore", "Stream").objects.get(pk="order-7").events.count() == 2
 
 
+@pytest.mark.slow
 def test_streams_are_searched_by_their_beginning(viewer: Client) -> None:
     def found(beginning: str) -> list[str]:
         return re.findall(rf'href="{STREAMS}([^"/]+)/change/', page(viewer, f"{STREAMS}?q={beginning}"))
@@ -133,6 +140,7 @@ def test_streams_are_searched_by_their_beginning(viewer: Client) -> None:
     assert found("") == ["invoice-7", "order-7", "order-_3Cb_3E42"]
 
 
+@pytest.mark.slow
 def test_a_correlation_id_leads_to_all_events_that_have_it_and_a_causation_id_to_the_cause(viewer: Client) -> None:
     placed = next(iter(get_store().read_stream("order-7")))
     caused = [NewEvent("mailed"), NewEvent("printed")]
@@ -149,6 +157,7 @@ def test_a_correlation_id_leads_to_all_events_that_have_it_and_a_causation_id_to
     assert "correlation_id=" not in page(viewer, f"{EVENTS}1/change/")
 
 
+@pytest.mark.slow
 def test_tags_are_shown_apart_from_metadata_and_lead_to_all_events_that_have_them(viewer: Client) -> None:
     tagged = [NewEvent("a", tags=["course:1 & 2", EVIL], metadata={"m": 7}), NewEvent("b", tags=["course:1 & 2"])]
     get_store().append("tagged-1", tagged, expected_version=0)
@@ -163,6 +172,7 @@ def test_tags_are_shown_apart_from_metadata_and_lead_to_all_events_that_have_the
     assert "?tag=" not in page(viewer, f"{EVENTS}1/change/")
 
 
+@pytest.mark.slow
 def test_a_deleted_and_an_archived_stream_say_so(viewer: Client) -> None:
     get_store().delete_stream("order-7", expected_version=2, reason="ticket 7")
     assert "deleted" in page(viewer, f"{STREAMS}order-7/change/")

@@ -101,6 +101,7 @@ def test_what_was_dumped_is_loaded_into_an_empty_database(
     assert Worker(store, failing()).run_until_caught_up() == 0  # its checkpoint is before the tombstones
 
 
+@pytest.mark.slow
 def test_a_fixture_made_with_other_settings_of_time_zones_is_the_same(
     rows: dict[str, list[Any]], tmp_path: Path, settings_of_time: Any
 ) -> None:
@@ -112,6 +113,7 @@ def test_a_fixture_made_with_other_settings_of_time_zones_is_the_same(
     assert stored() == rows
 
 
+@pytest.mark.slow
 def test_what_contradicts_the_log_is_refused(rows: dict[str, list[Any]], tmp_path: Path) -> None:
     path = tmp_path / "all.json"
     fixture = dumped(path)
@@ -124,6 +126,7 @@ def test_what_contradicts_the_log_is_refused(rows: dict[str, list[Any]], tmp_pat
     refused(path, fixture, FixtureConflict, "stream order-1 can't be loaded: its version is 3, but 4 here")
 
 
+@pytest.mark.slow
 def test_what_contradicts_a_projection_is_refused(rows: dict[str, list[Any]], tmp_path: Path) -> None:
     path = tmp_path / "all.json"
     fixture = dumped(path)
@@ -135,6 +138,7 @@ def test_what_contradicts_a_projection_is_refused(rows: dict[str, list[Any]], tm
     refused(path, opened, FixtureConflict, "dead letter failing, 3 .* its status is pending, but discarded")
 
 
+@pytest.mark.slow
 def test_streams_need_their_events_and_snapshots_their_streams(rows: dict[str, list[Any]], tmp_path: Path) -> None:
     path = tmp_path / "all.json"
     streams = dumped(path, "eventstore.Stream")
@@ -144,6 +148,7 @@ def test_streams_need_their_events_and_snapshots_their_streams(rows: dict[str, l
     refused(path, snapshots, FixtureConflict, "it is of version 2, but the stream is at 0")
 
 
+@pytest.mark.slow
 def test_tags_need_their_events_and_errors_show_none(rows: dict[str, list[Any]], tmp_path: Path) -> None:
     path = tmp_path / "all.json"
     tags = [row for row in dumped(path, "eventstore.EventTag") if row["fields"].get("tag", row["pk"]) != ""]
@@ -154,6 +159,7 @@ def test_tags_need_their_events_and_errors_show_none(rows: dict[str, list[Any]],
     refused(path, tags, FixtureConflict, message)
 
 
+@pytest.mark.slow
 def test_a_row_is_saved_by_a_fixture_only(rows: dict[str, list[Any]]) -> None:
     event: Any = apps.get_model("eventstore", "Event").objects.get(pk=1)
     with pytest.raises(TypeError, match="only the event store"):

@@ -10,6 +10,7 @@ from django.apps import apps
 from django.core.management import CommandError, call_command
 from django.db import connection, connections, router
 from django.db.backends.signals import connection_created
+from sqlalchemy import Engine, make_url
 
 from eventstore import ANY, EventStore, NewEvent, migrations
 from eventstore.contrib.django import engine_of, get_store
@@ -17,6 +18,7 @@ from eventstore.errors import PositionsBehind, SchemaMissing, TablesElsewhere, T
 from eventstore.projections import OnFailure, Projection, Worker
 from tests.django_project.events import Deposited
 from tests.fix_django import leave_database, postgresql_settings, use_database
+from tests.fix_postgresql import Databases
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.slow]
 
@@ -74,6 +76,21 @@ def migrate(*arguments: str) -> None:
     call_command("migrate", *arguments or ["eventstore"], verbosity=0)
 
 
+@pytest.fixture
+def tenants_url(django_project: None, empty_postgres_url: str, postgres_databases: Databases) -> str:
+    """A database whose schemas `a` and `b` have all tables: it was migrated for each of them once, then copied."""
+
+    def migrate_both(template: Engine) -> None:
+        with project_on(template.url, "SET") as project:
+            for tenant in ("a", "b"):
+                project.choose(tenant)
+                migrate("eventstore")
+                migrate("django_project")
+
+    postgres_databases.replace(make_url(empty_postgres_url), "Django's tenants", migrate_both)
+    return empty_postgres_url
+
+
 def schemas_with(table: str) -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT schemaname::text FROM pg_tables WHERE tablename = %s ORDER BY 1", [table])
@@ -84,7 +101,9 @@ def streams() -> list[str]:
     return [event.stream_id for event in get_store().read_all()]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "way", ["SET", "backend", *(pytest.param(way, marks=pytest.mark.long) for way in ("alias", "hook"))]
+)
 def test_each_tenant_has_its_own_log(way: str, django_project: None, empty_postgres_url: str, capfd: Any) -> None:
     with project_on(empty_postgres_url, way) as project:
         for tenant in ("a", "b"):
@@ -105,15 +124,11 @@ def test_each_tenant_has_its_own_log(way: str, django_project: None, empty_postg
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_projections_run_for_the_tenant_that_the_command_is_at_work_for(
-    way: str, django_project: None, empty_postgres_url: str
-) -> None:
+def test_projections_run_for_the_tenant_that_the_command_is_at_work_for(way: str, tenants_url: str) -> None:
     totals = apps.get_model("django_project", "Total").objects
-    with project_on(empty_postgres_url, way) as project:
+    with project_on(tenants_url, way) as project:
         for amount, tenant in enumerate(("a", "b"), start=1):
             project.choose(tenant)
-            migrate("eventstore")
-            migrate("django_project")
             get_store().append("account-1", [Deposited(amount)], expected_version=ANY)
         project.choose("a")
         assert totals.count() == 0
@@ -123,14 +138,9 @@ def test_projections_run_for_the_tenant_that_the_command_is_at_work_for(
         assert totals.count() == 0
 
 
-def test_a_reader_waits_for_appends_of_its_own_tenant_only(
-    django_project: None, empty_postgres_url: str, in_thread: Callable[..., Any]
-) -> None:
+def test_a_reader_waits_for_appends_of_its_own_tenant_only(tenants_url: str, in_thread: Callable[..., Any]) -> None:
     """The store is one object, so what it remembers of one tenant's log must say nothing about the other's."""
-    with project_on(empty_postgres_url, "SET") as project:
-        for tenant in ("a", "b"):
-            project.choose(tenant)
-            migrate()
+    with project_on(tenants_url, "SET") as project:
         began, goes_on = threading.Event(), threading.Event()
 
         def append_slowly() -> None:
@@ -207,11 +217,10 @@ def test_tenants_that_are_migrated_in_turn_are_written_to_by_the_same_code(
             assert get_store().append("of-all", new, expected_version=version // 2 * 2).version == version // 2 * 2 + 2
 
 
-def test_the_positions_of_each_tenant_are_checked(django_project: None, empty_postgres_url: str) -> None:
-    with project_on(empty_postgres_url, "backend") as project:
+def test_the_positions_of_each_tenant_are_checked(tenants_url: str) -> None:
+    with project_on(tenants_url, "backend") as project:
         for tenant in ("a", "b"):
             project.choose(tenant)
-            migrate()
             get_store().append("of-all", [NewEvent("made"), NewEvent("made")], expected_version=ANY)
         with connection.cursor() as cursor:  # as after a restore that has left the sequence out
             cursor.execute("SELECT setval(pg_get_serial_sequence('b.es_events', 'position'), 1)")
@@ -224,14 +233,11 @@ def test_the_positions_of_each_tenant_are_checked(django_project: None, empty_po
 
 
 @pytest.mark.parametrize("store_on", ["django", "engine"])
-def test_a_handler_that_leaves_another_search_path_has_failed(
-    store_on: str, django_project: None, empty_postgres_url: str
-) -> None:
+def test_a_handler_that_leaves_another_search_path_has_failed(store_on: str, tenants_url: str) -> None:
     """Both checkpoints are at 0, so that of the other tenant would be moved past its events."""
-    with project_on(empty_postgres_url, "SET") as project:
+    with project_on(tenants_url, "SET") as project:
         for tenant in ("b", "a"):
             project.choose(tenant)
-            migrate()
             get_store().append(f"of-{tenant}", [NewEvent("made")], expected_version=ANY)
             with connection.cursor() as cursor:
                 cursor.execute("INSERT INTO es_checkpoints (name, position) VALUES ('astray', 0)")

@@ -13,7 +13,9 @@ from django.db import connection, transaction
 from eventstore import ANY, NewEvent, RecordedEvent
 from eventstore.contrib.django import get_store
 from eventstore.projections import Projection, Worker
-from tests.test_django_tenants import Project, migrate, project_on
+from tests.test_django_tenants import Project, project_on, tenants_url
+
+__all__ = ["tenants_url"]  # a fixture
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.slow]
 
@@ -64,12 +66,10 @@ def project() -> Rows:
 
 
 @pytest.mark.parametrize("way", ["SET", "backend"])
-def test_the_readers_of_each_tenant_miss_nothing(
-    way: str, django_project: None, empty_postgres_url: str, in_thread: Callable[..., Any]
-) -> None:
+def test_the_readers_of_each_tenant_miss_nothing(way: str, tenants_url: str, in_thread: Callable[..., Any]) -> None:
     seed = random.randrange(10**9)
     print(f"seed {seed}")
-    with project_on(empty_postgres_url, way) as tenants, ThreadPoolExecutor(10) as pool:
+    with project_on(tenants_url, way) as tenants, ThreadPoolExecutor(10) as pool:
         for tenant in TENANTS:
             set_up(tenants, tenant)
 
@@ -96,6 +96,5 @@ def test_the_readers_of_each_tenant_miss_nothing(
 
 def set_up(tenants: Project, tenant: str) -> None:
     tenants.choose(tenant)
-    migrate()
     with connection.cursor() as cursor:
         cursor.execute("CREATE TABLE seen (position bigint PRIMARY KEY, stream_id text NOT NULL)")

@@ -40,6 +40,7 @@ def read(model: str, field: str) -> datetime:
     return time
 
 
+@pytest.mark.slow
 def test_without_zones_they_are_local(recorded_at: datetime, settings_of_time: Any) -> None:
     with settings_of_time(USE_TZ=False, TIME_ZONE="Asia/Tokyo"):
         local = recorded_at.astimezone(ZONE).replace(tzinfo=None)

@@ -64,6 +64,7 @@ def test_each_event_type_and_schema_version_is_found_and_read(any_engine: Engine
     assert SECRET not in repr(findings)
 
 
+@pytest.mark.slow
 def test_a_sample_holds_the_first_and_the_last_event_and_is_as_large_as_asked(any_engine: Engine) -> None:
     events = [
         NewEvent("first" if number % 2 else "second", number, schema_version=1 + (number == 999))

@@ -36,12 +36,11 @@ def test_all_but_the_command_line_works_without_click_and_rich() -> None:
     assert (done.stdout, done.stderr) == ("2\n", "")
 
 
-@pytest.mark.parametrize("package", CLI)
 @pytest.mark.parametrize(
-    "way_in",
+    ("package", "way_in"),
     [
-        "import runpy; runpy.run_module('eventstore', run_name='__main__')",
-        "from eventstore.__main__ import main; main()",
+        ("click", "import runpy; runpy.run_module('eventstore', run_name='__main__')"),
+        ("rich", "from eventstore.__main__ import main; main()"),
     ],
 )
 def test_the_command_says_in_one_line_what_to_install(way_in: str, package: str) -> None:
@@ -54,6 +53,27 @@ def test_the_adversary_says_in_one_line_what_to_install() -> None:
     done = without(("click",), "import runpy; runpy.run_module('eventstore.testing.adversary', run_name='__main__')")
     said = "click is not installed; install sqlalchemy-eventstore[cli]\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+
+
+BROWSE = """
+from eventstore import EventStore
+from eventstore.__main__ import main
+from eventstore import migrations
+url = f"sqlite:///{sys.argv.pop()}/shop.db"
+with EventStore.from_url(url) as store:
+    migrations.upgrade(store.engine)
+sys.argv += ["browse", "--url", url]
+main()
+"""
+
+
+def test_all_but_the_browser_works_without_its_packages(tmp_path: object) -> None:
+    done = without(("jinja2", "werkzeug"), USED)
+    assert (done.stdout, done.stderr) == ("2\n", "")
+    for package in ("jinja2", "werkzeug"):
+        done = without((package,), BROWSE, str(tmp_path))
+        said = f"error: {package} is not installed; install sqlalchemy-eventstore[browser]\n"
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
 
 
 def test_a_progress_bar_says_what_to_install() -> None:

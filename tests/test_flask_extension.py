@@ -258,6 +258,7 @@ def test_a_test_can_put_a_connection_in_place_of_a_bind(bound: tuple[Flask, SQLA
     assert events.store.stream_version("order-1") == 0
 
 
+@pytest.mark.slow
 def test_the_command_group_works_on_the_bind(tmp_path: Path) -> None:
     app, db, _ = with_binds(f"sqlite:///{tmp_path}/app.db", f"sqlite:///{tmp_path}/events.db")
     assert "the tables are at" in app.test_cli_runner().invoke(args=["eventstore", "migrate"]).output
@@ -292,6 +293,7 @@ def test_a_bind_needs_the_session_of_flask_sqlalchemy() -> None:
 # --- the command group
 
 
+@pytest.mark.slow
 def test_flask_eventstore_works_on_the_applications_own_database(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

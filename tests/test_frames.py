@@ -84,6 +84,7 @@ def test_tags_are_a_column_and_metadata_is_as_it_was_given(engine: Engine) -> No
     assert tagged.table()["version"].to_pylist() == [1, 3]
 
 
+@pytest.mark.slow
 def test_tags_survive_parquet_and_come_back_as_events(engine: Engine, tmp_path: Path) -> None:
     store = EventStore(engine)
     store.append("a-1", [NewEvent("kept", {"n": 1}, tags=["x", "é"]), NewEvent("kept", {"n": 2})], expected_version=0)
@@ -124,6 +125,7 @@ def test_a_stream_and_its_parts_are_frames(engine: Engine) -> None:
         assert frame.table()["version"].to_pylist() == [event.version for event in read]
 
 
+@pytest.mark.slow
 def test_filters_positions_and_limits_are_those_of_read_all(engine: Engine) -> None:
     store = EventStore(engine)
     for number in range(20):
@@ -333,6 +335,7 @@ def later(*payloads: Any) -> EventStore:
     return store
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("payload", "field_name", "found", "column"),
     [
@@ -446,6 +449,7 @@ def test_arguments_are_checked_where_they_are_given(arguments: dict[str, Any]) -
 # To others
 
 
+@pytest.mark.slow
 def test_polars_pandas_and_duckdb_take_a_frame_as_it_is() -> None:
     total: Callable[[Any], Decimal] = lambda values: sum(values, Decimal(0))  # noqa: E731
     with EventStore.in_memory() as store:

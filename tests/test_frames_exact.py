@@ -332,6 +332,7 @@ def test_what_can_not_be_appended_exactly_is_refused_by_name(store: EventStore, 
     assert store.stream_version(stream_id) == 0
 
 
+@pytest.mark.slow
 def test_rows_are_read_a_thousand_at_a_time_however_large_a_batch_of_arrow_is(store: EventStore) -> None:
     finer = pa.table({"n": pa.array([*range(0, 3_000_000, 1000), 1], pa.timestamp("ns"))})
     told: list[int] = []

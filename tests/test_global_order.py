@@ -76,6 +76,7 @@ def read(request: pytest.FixtureRequest) -> Callable[[EventStore], list[int]]:
     return READERS[request.param]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["commit", "rollback"])
 def test_nothing_is_delivered_behind_a_hole_and_all_once_it_closes(
     store: EventStore, postgres_engine: Engine, read: Callable[[EventStore], list[int]], end: str
@@ -90,6 +91,7 @@ def test_nothing_is_delivered_behind_a_hole_and_all_once_it_closes(
     assert store.settled_position() == later
 
 
+@pytest.mark.slow
 def test_backwards_the_last_events_begin_below_a_hole_and_are_waited_for(
     store: EventStore, postgres_engine: Engine
 ) -> None:
@@ -158,6 +160,7 @@ def test_a_hole_that_the_reader_has_behind_it_does_not_matter_to_it(store: Event
         assert fresh.settled_position() == 0
 
 
+@pytest.mark.slow
 def test_several_holes_in_a_page_close_one_by_one(store: EventStore, postgres_engine: Engine) -> None:
     with (
         unfinished(postgres_engine, "order-1") as first,
@@ -176,6 +179,7 @@ def test_several_holes_in_a_page_close_one_by_one(store: EventStore, postgres_en
     assert positions(store) == positions(store, ORDERS) == [1, 2, 3, 5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page_size", [1, 2, 3, 4, 5])
 def test_a_page_boundary_on_a_hole(postgres_engine: Engine, page_size: int) -> None:
     store = EventStore(postgres_engine, page_size=page_size)
@@ -187,6 +191,7 @@ def test_a_page_boundary_on_a_hole(postgres_engine: Engine, page_size: int) -> N
     assert positions(store) == positions(store, ORDERS) == list(range(1, 9))
 
 
+@pytest.mark.slow
 def test_a_reader_waits_for_an_append_in_the_way_and_then_delivers_all(
     store: EventStore, postgres_engine: Engine
 ) -> None:
@@ -198,6 +203,7 @@ def test_a_reader_waits_for_an_append_in_the_way_and_then_delivers_all(
         assert reading.result(timeout=30) == [1, later]
 
 
+@pytest.mark.slow
 def test_only_who_was_under_way_at_the_look_is_waited_for(store: EventStore, postgres_engine: Engine) -> None:
     """There is always an append under way, but never the same for long: readers get on all the same."""
     holders = [unfinished(postgres_engine, f"other-{number}") for number in range(5)]
@@ -272,6 +278,7 @@ def test_a_transaction_that_has_written_to_another_table_does_not_hold_readers_b
         stranger.rollback()
 
 
+@pytest.mark.slow
 def test_a_writer_of_another_database_does_not_hold_readers_back(
     store: EventStore, postgres_databases: Databases, postgres_template: str
 ) -> None:
@@ -333,6 +340,7 @@ def test_a_writer_that_dies_holds_nobody_back(
         writer.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", [2, 50])
 def test_positions_that_are_cached_are_refused(postgres_engine: Engine, cache: int) -> None:
     store = EventStore(postgres_engine)

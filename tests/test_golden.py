@@ -93,6 +93,7 @@ def golden(request: pytest.FixtureRequest) -> Engine:
     return engine
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_on_the_way_to_the_newest_schema(golden: Engine) -> None:
     assert migrations.current(golden) == "es_0001"
     store = EventStore(golden, event_types=event_types())

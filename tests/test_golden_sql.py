@@ -30,6 +30,7 @@ from tests.sql_layout import lay_out, unnamed
 databases: Final = pytest.mark.parametrize("database", DATABASES)
 
 
+@pytest.mark.slow
 @databases
 def test_every_statement_is_what_reviewers_have_seen(database: str) -> None:
     """It is the same by SQLAlchemy 2.0.36 and 2.1: what was reviewed is sent, whichever of them is there."""
@@ -42,6 +43,7 @@ def test_every_statement_is_what_reviewers_have_seen(database: str) -> None:
 
 OF_TAGS: Final = (
     "append_tagged", "boundar", "citus_tags", "tag_locks", "tag_rows", "'tags'", "_rows(", "sizes", "table_upkeep",
+    "browsing.count_tag", "browsing.end_of_window", "browsing.events_of_tags", "browsing.tags_",
 )  # fmt: skip
 """What the names of statements that know of tags contain: those for tags, and those that measure all tables."""
 
@@ -93,6 +95,7 @@ def test_a_statement_that_nothing_sends_is_removed() -> None:
     assert unused() == set()
 
 
+@pytest.mark.slow
 def test_all_that_code_can_name_is_in_the_files() -> None:
     shown = {each.name.split("(")[0] for name in DATABASES for each in compiled_plainly(name)}
     assert {".".join(each) for each in names()} <= shown
@@ -104,6 +107,7 @@ def test_every_statement_has_only_parameters_of_the_driver(database: str) -> Non
     assert [each.name for each in compiled_plainly(database) if "POSTCOMPILE" in each.sql] == []
 
 
+@pytest.mark.slow
 @databases
 def test_every_expression_parameter_and_alias_has_a_name_of_ours(database: str) -> None:
     """Not one of SQLAlchemy's, such as `anon_1`, `max_1` or `param_1`: people read this in pg_stat_statements."""
@@ -129,6 +133,7 @@ def test_in_a_schema_statements_are_the_same_but_for_the_names_of_tables() -> No
     assert [each.sql.replace('"Shop".', "") for each in in_schema] == [each.sql for each in plain]
 
 
+@pytest.mark.slow
 def test_for_django_statements_are_the_same_but_for_the_form_of_parameters() -> None:
     plain, on_django = compiled_plainly("sqlite"), compiled(SQLiteDialect(paramstyle="pyformat"), "sqlite")
     assert [re.sub(r"%\((\w+)\)s", r":\1", each.sql).replace("%%", "%") for each in on_django] == [

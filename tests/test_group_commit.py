@@ -378,6 +378,7 @@ def test_ctrl_c_can_not_take_an_append_out_of_a_group_that_is_being_stored(fake:
     assert_it_goes_on(fake, "order-1", "order-2")
 
 
+@pytest.mark.slow
 def test_ctrl_c_at_any_call_of_a_leader_leaves_no_thread_waiting(make: Callable[..., Fake]) -> None:
     number = 1
     while is_interrupted_at(number, make()):

@@ -117,6 +117,7 @@ def on_postgres(postgres_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Ite
     grouped.threads.shutdown()
 
 
+@pytest.mark.slow
 def test_each_append_of_a_group_has_its_own_result(grouped: Grouped) -> None:
     for stream_id in ("old-1", "old-2", "old-3", "old-4", "closed-1"):
         grouped.append(stream_id, expected_version=NO_STREAM)
@@ -356,6 +357,7 @@ def test_when_the_lock_is_not_available_in_time_each_gets_that_error(
 # --- PostgreSQL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_new", [False, True])
 def test_a_group_does_not_wait_for_a_head(on_postgres: Grouped, is_new: bool) -> None:
     if not is_new:
@@ -379,6 +381,7 @@ def test_a_group_does_not_wait_for_a_head(on_postgres: Grouped, is_new: bool) ->
     assert len(on_postgres.groups) == 1
 
 
+@pytest.mark.slow
 def test_no_queue_keeps_the_owner_of_a_lock_from_going_on(
     postgres_engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -414,6 +417,7 @@ def lose_the_answer(monkeypatch: pytest.MonkeyPatch, grouped: Grouped) -> None:
     monkeypatch.setattr(type(dialect), "append_group", append_and_lose)
 
 
+@pytest.mark.slow
 def test_after_a_lost_connection_nothing_is_repeated_but_by_who_repeats_it(
     on_postgres: Grouped, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -443,6 +447,7 @@ def server_of(grouped: Grouped) -> psycopg.Connection[Any]:
     return psycopg.connect(url, autocommit=True)
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_a_leader_waits_for_the_server(on_postgres: Grouped) -> None:
     with on_postgres.store.engine.begin() as connection:
         body = "BEGIN IF NEW.event_type = 'slow' THEN PERFORM pg_sleep(300); END IF; RETURN NEW; END"
@@ -469,6 +474,7 @@ def test_ctrl_c_while_a_leader_waits_for_the_server(on_postgres: Grouped) -> Non
     assert on_postgres.groups == [["order-0", "order-1", "order-2"]]
 
 
+@pytest.mark.slow
 def test_a_reader_waits_for_a_group_as_for_any_append(on_postgres: Grouped) -> None:
     """The group has drawn its positions, and is not committed, when a later one is the newest."""
     with on_postgres.store.engine.begin() as connection:

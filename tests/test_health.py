@@ -129,6 +129,7 @@ def test_tables_that_are_missing_old_or_too_new_are_problems(
             assert [problem.found for problem in health.problems] == [health.schema.error]
 
 
+@pytest.mark.slow
 def test_tables_without_projections_are_fine(bring_to: BringTo, new_engine: Engine) -> None:
     bring_to(new_engine, "es_0004")
     health = EventStore(new_engine).health(max_dead_letters=0)
@@ -206,6 +207,7 @@ def test_a_joined_store_looks_from_outside(store: EventStore) -> None:
         assert joined.health(timeout_seconds=20).ok
 
 
+@pytest.mark.slow
 def test_a_database_of_one_thread_is_looked_at_by_that_thread() -> None:
     engine = create_engine("sqlite://")
     migrations.upgrade(engine)

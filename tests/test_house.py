@@ -59,6 +59,7 @@ def test_the_way_does_not_become_longer(what: str, measure: Callable[[str], Trip
     assert trip.calls <= way.calls * TOLERATED, shown
 
 
+@pytest.mark.slow
 def test_a_trip_counts_calls_files_and_moves() -> None:
     def call() -> None:
         engine_for("sqlite://").dispose()  # in eventstore/backends

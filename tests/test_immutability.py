@@ -116,6 +116,7 @@ def test_nobody_else_has_the_permission(store: EventStore, any_url: str) -> None
     assert types(store) == ["placed", "paid", "shipped"]
 
 
+@pytest.mark.slow
 def test_it_needs_a_transaction_and_the_triggers(bring_to: BringTo, new_engine: Engine) -> None:
     bring_to(new_engine, "es_0005")
     store = EventStore(new_engine)

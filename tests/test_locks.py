@@ -18,6 +18,7 @@ def alarms() -> Iterator[None]:
     signal.signal(signal.SIGALRM, before)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no alarms")
 @pytest.mark.usefixtures("alarms")
 def test_a_lock_is_released_whenever_the_signal_comes() -> None:

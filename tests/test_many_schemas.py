@@ -99,6 +99,7 @@ def one_connection(new_postgres_engine: Engine) -> Any:
     engine.dispose()
 
 
+@pytest.mark.slow
 @pytest.mark.postgresql
 def test_a_connection_prepares_a_bounded_number_of_statements(
     one_connection: Engine, tenants: list[str], monkeypatch: pytest.MonkeyPatch
@@ -119,6 +120,7 @@ def test_a_connection_prepares_a_bounded_number_of_statements(
         assert [each.data for each in store.read_stream("order-2")] == [{}]
 
 
+@pytest.mark.slow
 @pytest.mark.postgresql
 def test_an_error_of_a_statement_that_is_not_prepared_is_the_same(
     one_connection: Engine, tenants: list[str], monkeypatch: pytest.MonkeyPatch
@@ -132,6 +134,7 @@ def test_an_error_of_a_statement_that_is_not_prepared_is_the_same(
         store.append("order-1", [NewEvent("placed")], expected_version=1)
 
 
+@pytest.mark.slow
 @pytest.mark.postgresql
 def test_what_is_noted_of_a_connection_is_bounded(
     one_connection: Engine, tenants: list[str], monkeypatch: pytest.MonkeyPatch

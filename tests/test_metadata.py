@@ -75,6 +75,7 @@ def typed(value: Any) -> Any:
     return type(value), value
 
 
+@pytest.mark.slow
 @given(metadata=st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.text(), max_size=4))
 @example(metadata={"a": "\\u0000"})
 @example(metadata={"a": "\0"})
@@ -198,6 +199,7 @@ steps = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(refused=st.sampled_from(REFUSED), key=texts, steps=steps)
 def test_the_path_leads_to_what_is_refused(
     refused: tuple[Any, str], key: str, steps: list[tuple[str, Callable[[Any], Any]]]
@@ -232,6 +234,7 @@ def nested(wrap: Callable[[Any], Any], depth: int) -> Any:
     return value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrap", [lambda value: [value], lambda value: {"a": value}], ids=["list", "dict"])
 def test_metadata_is_nested_100_levels_deep_at_most(wrap: Callable[[Any], Any]) -> None:
     deepest = {"a": nested(wrap, 99)}
@@ -281,6 +284,7 @@ def test_stored_text_that_is_no_object(text: str) -> None:
     assert error.value.__suppress_context__
 
 
+@pytest.mark.slow
 @given(text=st.text())
 def test_any_stored_text_is_a_decoding_error_or_an_object(text: str) -> None:
     with contextlib.suppress(DecodingError):

@@ -158,7 +158,7 @@ ENGINES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("revision", ["es_0001", "es_0005"])
+@pytest.mark.parametrize("revision", ["es_0001", pytest.param("es_0005", marks=pytest.mark.long)])
 @pytest.mark.parametrize("kind", ENGINES)
 def test_a_killed_revision_leaves_nothing_whatever_the_engine_does(engine: Engine, kind: str, revision: str) -> None:
     """The process is killed when the last table of the revision is about to be made."""
@@ -420,7 +420,7 @@ def vacuums(engine: Engine, *tables: str) -> bool:
     return bool(sql(engine, query, tables=list(tables)) == len(tables))
 
 
-@pytest.mark.parametrize("count", [100_000, pytest.param(3_000_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [20_000, pytest.param(3_000_000, marks=pytest.mark.long)])
 def test_an_upgrade_with_the_default_options_gets_past_autovacuum(vacuumed: Engine, count: int) -> None:
     """A vacuum of es_events and es_streams is at work when it begins, and after each time that it was cancelled."""
     engine = vacuumed

@@ -100,6 +100,7 @@ def proposals(application: Application) -> list[str]:
     ],
 )
 def test_autogenerate_proposes_to_drop_none_of_our_tables(
+    bring_to: BringTo,
     tmp_path: Path,
     with_path: Callable[[str], Engine],
     *,
@@ -108,7 +109,7 @@ def test_autogenerate_proposes_to_drop_none_of_our_tables(
     path: str,
     include_schemas: bool,
 ) -> None:
-    migrations.upgrade(with_path("public"), schema=made)
+    bring_to(with_path("public"), schema=made)
     application = Application(tmp_path / "application", with_path(path))
     configure(application, schema=excluded, include_schemas=include_schemas)
     run(application, "upgrade", "head")
@@ -161,6 +162,7 @@ def deployer(bring_to: BringTo, new_postgres_engine: Engine, with_path: Callable
     return with_path(DEPLOYERS_PATH)
 
 
+@pytest.mark.slow
 def test_a_schema_that_came_before_that_of_the_tables_is_refused_and_named(deployer: Engine) -> None:
     for call in (
         migrations.upgrade,
@@ -232,6 +234,7 @@ def test_the_other_ways_in_refuse_it_too(tmp_path: Path, deployer: Engine) -> No
 # --- where they are locked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "second"), [(None, "public"), ("public", None)])
 def test_two_spellings_of_one_schema_take_one_lock(
     new_postgres_engine: Engine, with_path: Callable[[str], Engine], first: str | None, second: str | None
@@ -248,6 +251,7 @@ def test_two_spellings_of_one_schema_take_one_lock(
         pass
 
 
+@pytest.mark.slow
 def test_a_search_path_that_was_set_on_the_connection_is_what_is_locked(
     new_postgres_engine: Engine, with_path: Callable[[str], Engine]
 ) -> None:

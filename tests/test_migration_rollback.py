@@ -52,6 +52,7 @@ def test_tables_that_are_newer_and_fit_need_no_upgrade(bring_to: BringTo, new_en
     assert EventStore(new_engine).append("order-1", [NewEvent("placed")], expected_version=0).version == 1
 
 
+@pytest.mark.slow
 def test_tables_that_are_newer_and_do_not_fit_are_refused(bring_to: BringTo, new_engine: Engine) -> None:
     bring_to(new_engine)
     make_newer(new_engine, breaking=NEWER)
@@ -75,6 +76,7 @@ def test_what_newer_code_has_done_is_undone_by_newer_code(bring_to: BringTo, new
             migrations.upgrade(new_engine, revision)
 
 
+@pytest.mark.slow
 def test_an_unknown_revision_on_tables_that_are_not_newer_is_refused(bring_to: BringTo, new_engine: Engine) -> None:
     bring_to(new_engine)
     make_newer(new_engine, version=SCHEMA_VERSION)
@@ -191,12 +193,14 @@ def test_an_old_image_starts_again_on_the_tables_of_each_newer_one(
 
 
 ALEMBIC = textwrap.dedent("""
-    import contextlib, io, json, pathlib, sys, traceback
-    import alembic.config, eventstore, sqlalchemy
+    import contextlib, functools, io, json, pathlib, sys, traceback
+    import alembic.config, eventstore, eventstore.migrations, sqlalchemy
+    config = alembic.config.Config
     assert pathlib.Path(eventstore.__file__).is_relative_to(pathlib.Path.cwd()), eventstore.__file__
 
     def run(*arguments):
         said, code = io.StringIO(), 0
+        alembic.config.Config = functools.partial(config, stdout=said)  # its default is from when it was imported
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
             try:
                 alembic.config.main(argv=["-x", f"url={sys.argv[1]}", *arguments], prog="alembic")
@@ -222,7 +226,7 @@ def test_alembic_in_an_old_checkout_has_nothing_to_do(bring_to: BringTo, new_eng
     done = old_code(5, "-c", ALEMBIC, url_of(new_engine))
     assert done.returncode == 0, done.stderr
     head, unknown, back, broken = json.loads(done.stdout)
-    assert head["code"] == 0
+    assert head["code"] == 0, head["said"]
     assert "newer than this code (es_0005)" in head["said"]
     assert unknown["code"] != 0
     assert back["code"] != 0

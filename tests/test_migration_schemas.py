@@ -57,6 +57,7 @@ def run(engine: Engine, *arguments: str) -> Result:
     return CommandLine(url_of(engine))("migrate", *arguments)
 
 
+@pytest.mark.slow
 def test_schemas_are_found_by_patterns(new_postgres_engine: Engine) -> None:
     for schema in ("tenant_b", "tenant_a", "Tenant_c", "other"):
         migrations.provision(new_postgres_engine, schema)
@@ -75,6 +76,7 @@ def test_bad_patterns_are_refused(new_postgres_engine: Engine, patterns: Any) ->
         migrations.find_schemas(new_postgres_engine, patterns)
 
 
+@pytest.mark.slow
 def test_bad_options_are_refused(new_postgres_engine: Engine, sqlite_engine: Engine) -> None:
     make_older(new_postgres_engine, "tenant_a")
     for options in ({"jobs": 0}, {"jobs": True}, {"wait_seconds": -1}, {"lock_timeout_seconds": 0}):
@@ -87,6 +89,7 @@ def test_bad_options_are_refused(new_postgres_engine: Engine, sqlite_engine: Eng
     assert revisions(new_postgres_engine) == {"tenant_a": OLDER}
 
 
+@pytest.mark.slow
 def test_each_schema_is_migrated_and_the_others_are_left_alone(new_postgres_engine: Engine) -> None:
     make_older(new_postgres_engine, "tenant_a", "tenant_b", "other")
     migrations.provision(new_postgres_engine, "tenant_c")
@@ -103,6 +106,7 @@ def test_each_schema_is_migrated_and_the_others_are_left_alone(new_postgres_engi
     assert revisions(new_postgres_engine)["other"] == OLDER
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_failure_does_not_stop_the_others(new_postgres_engine: Engine, jobs: int) -> None:
     schemas = ["tenant_a", "tenant_b", "tenant_c"]
@@ -114,6 +118,7 @@ def test_a_failure_does_not_stop_the_others(new_postgres_engine: Engine, jobs: i
     assert rest == [SchemaOutcome("tenant_b", OLDER, HEAD), SchemaOutcome("tenant_c", OLDER, HEAD)]
 
 
+@pytest.mark.slow
 def test_a_tenant_who_is_dropped_meanwhile_is_not_created_again(
     new_postgres_engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,6 +171,7 @@ def test_a_process_that_dies_fails_one_schema(new_postgres_engine: Engine) -> No
 # --- the command
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_line_each_and_a_summary(new_postgres_engine: Engine) -> None:
     make_older(new_postgres_engine, "tenant_a", "tenant_b")
     migrations.provision(new_postgres_engine, "tenant_c")
@@ -216,6 +222,7 @@ def test_wrong_usage_is_refused(new_postgres_engine: Engine, arguments: list[str
     assert message in result.stderr
 
 
+@pytest.mark.slow
 def test_a_mounted_group_migrates_in_its_own_process(new_postgres_engine: Engine) -> None:
     make_older(new_postgres_engine, "tenant_a")
     group = make_group(EventStore(new_postgres_engine))

@@ -47,6 +47,7 @@ def pages(engine: Engine) -> list[tuple[Any, ...]]:
 # --- definitions are changed in place
 
 
+@pytest.mark.slow
 def test_no_table_is_copied(engine: Engine) -> None:
     before = pages(engine)
     migrations.upgrade(engine)
@@ -55,6 +56,7 @@ def test_no_table_is_copied(engine: Engine) -> None:
     assert pages(engine) == before
 
 
+@pytest.mark.slow
 def test_connections_that_were_open_before_check_the_new_constraints(
     engine: Engine, tracked_engine: Callable[[Any], Engine]
 ) -> None:
@@ -88,6 +90,7 @@ def test_the_constraint_that_is_not_satisfied_is_named_among_several(engine: Eng
     assert violated.value.definition == "CHECK (codec >= 0)"
 
 
+@pytest.mark.slow
 def test_the_connection_is_as_it_was(tmp_path: Path) -> None:
     engine = engine_for(f"sqlite:///{tmp_path / 'shop.db'}", poolclass=StaticPool)
 
@@ -140,6 +143,7 @@ def defended(engine: Engine) -> Engine:
     return engine
 
 
+@pytest.mark.slow
 def test_where_sqlite_protects_its_definitions_the_error_says_so(defended: Engine) -> None:
     before = catalog(defended)
     with pytest.raises(DefinitionsProtected, match="DEFENSIVE") as refused:
@@ -168,6 +172,7 @@ def test_the_protection_is_switched_off_meanwhile(engine: Engine) -> None:
 # --- what is the application's
 
 
+@pytest.mark.slow
 def test_what_was_wrong_before_with_a_foreign_key_of_theirs_is_not_ours(engine: Engine) -> None:
     run(
         engine,
@@ -181,6 +186,7 @@ def test_what_was_wrong_before_with_a_foreign_key_of_theirs_is_not_ours(engine: 
     assert migrations.current(engine) == migrations.head()
 
 
+@pytest.mark.slow
 def test_tables_of_the_same_names_in_an_attached_file_are_not_touched(engine: Engine, tmp_path: Path) -> None:
     attached = tmp_path / "attached.db"
     with closing(sqlite3.connect(attached)) as raw, raw:
@@ -238,6 +244,7 @@ NEEDING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", NEEDING)
 def test_what_something_of_theirs_needs_is_not_dropped(engine: Engine, kind: str) -> None:
     needing = NEEDING[kind]
@@ -251,6 +258,7 @@ def test_what_something_of_theirs_needs_is_not_dropped(engine: Engine, kind: str
     migrations.upgrade(engine)
 
 
+@pytest.mark.slow
 def test_nor_by_an_alembic_of_theirs_inside_a_transaction(tmp_path: Path, engine: Engine) -> None:
     engine.dispose()
     Path(str(engine.url.database)).unlink()
@@ -268,6 +276,7 @@ def test_nor_by_an_alembic_of_theirs_inside_a_transaction(tmp_path: Path, engine
 INDEX = "es_events_category_position_idx"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sql",
     [
@@ -308,6 +317,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("revision", ["head", "es_0002"])
 def test_indexes_that_have_no_room_are_not_begun(engine: Engine, disk: Disk, revision: str) -> None:
     before = dump(engine)
@@ -322,6 +332,7 @@ def test_indexes_that_have_no_room_are_not_begun(engine: Engine, disk: Disk, rev
     migrations.upgrade(engine)
 
 
+@pytest.mark.slow
 def test_the_folder_of_temporary_files_is_looked_at_too(
     engine: Engine, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -338,6 +349,7 @@ def test_the_folder_of_temporary_files_is_looked_at_too(
     migrations.upgrade(engine)
 
 
+@pytest.mark.slow
 def test_going_back_rewrites_two_small_tables_and_looks_for_room(engine: Engine, disk: Disk) -> None:
     migrations.upgrade(engine)
     disk.plenty = 0
@@ -346,6 +358,7 @@ def test_going_back_rewrites_two_small_tables_and_looks_for_room(engine: Engine,
     assert migrations.current(engine) == migrations.head()
 
 
+@pytest.mark.slow
 def test_what_is_in_memory_needs_no_disk(disk: Disk) -> None:
     disk.plenty = 0
     engine = engine_for("sqlite://")

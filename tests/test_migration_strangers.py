@@ -29,6 +29,7 @@ def make_strangers(engine: Engine, *tables: str) -> list[tuple[object, ...]]:
     return catalog(engine)
 
 
+@pytest.mark.slow
 def test_another_table_of_one_of_our_names_is_refused_before_anything_is_done(new_engine: Engine) -> None:
     before = make_strangers(new_engine, "snapshots", "es_dead_letters")
     for call in (migrations.upgrade, migrations.pending):
@@ -63,6 +64,7 @@ def test_ways_out_of_a_name_that_is_taken_lead_out(new_engine: Engine) -> None:
         assert connection.execute(text("SELECT taken_of FROM snapshots_of_disks")).scalar_one() == "a disk"
 
 
+@pytest.mark.slow
 def test_a_table_of_a_later_schema_in_the_path_is_not_in_the_way(new_postgres_engine: Engine) -> None:
     make_strangers(new_postgres_engine, "snapshots")
     with new_postgres_engine.begin() as connection:
@@ -74,6 +76,7 @@ def test_a_table_of_a_later_schema_in_the_path_is_not_in_the_way(new_postgres_en
     engine.dispose()
 
 
+@pytest.mark.slow
 def test_a_name_that_a_later_revision_takes_is_refused_before_the_others_run(
     bring_to: BringTo, new_engine: Engine
 ) -> None:

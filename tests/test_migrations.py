@@ -125,7 +125,11 @@ def test_upgrading_twice_changes_nothing(new_engine: Engine) -> None:
     assert migrations.pending(new_engine) == []
 
 
-@pytest.mark.parametrize("by", ["argument", "variable"])
+@pytest.mark.parametrize(
+    ("make_engine", "by"),
+    [pytest.param("postgresql", "argument", marks=pytest.mark.postgresql), ("sqlite", "variable")],
+    indirect=["make_engine"],
+)
 def test_alembic_upgrade_head_works_from_the_checkout(new_engine: Engine, by: str) -> None:
     url = url_of(new_engine)
     arguments = ["-x", f"url={url}"] if by == "argument" else []

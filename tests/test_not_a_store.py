@@ -14,6 +14,7 @@ from eventstore.detaching import read_part
 from eventstore.projections import Projection, ProjectionAdmin, Worker
 from eventstore.relay import Relay
 
+MAP = transfer.TableMap.of({}, reader="message-db")
 USES: dict[str, Callable[[Any], object]] = {
     "a repository": lambda store: Repository(store, category="order", initial=dict, evolve=lambda state, _: state),
     "a decision": lambda store: Decision[Any](store, queries=list, initial=dict, evolve=max, decide=lambda _: []),
@@ -26,6 +27,9 @@ USES: dict[str, Callable[[Any], object]] = {
     "recode": maintenance.recode,
     "an export": lambda store: transfer.export_events(store, "events.jsonl"),
     "an import": lambda store: transfer.import_events(store, "events.jsonl"),
+    "an import of a table": lambda store: transfer.import_table(store, store, MAP),
+    "a comparison": lambda store: transfer.compare_table(store, store, MAP),
+    "a load": lambda store: transfer.load(store, [], source="shop"),
     "a part": lambda store: list(read_part(store, "part")),
 }
 

@@ -137,6 +137,7 @@ def test_a_request_to_flask_is_one_tree(
     check_request(telemetry, flask_url, statements_in=statements_in)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flask_url", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("instruments_engine", [False, True], ids=["alone", "with SQLAlchemy's"])
 @pytest.mark.postgresql
@@ -174,6 +175,7 @@ def test_a_request_to_django_is_one_tree(django_database: dict[str, Any], teleme
     check_request(telemetry, url_of(django_database), statements_in=set())
 
 
+@pytest.mark.slow
 def test_a_request_to_django_on_a_watched_driver_is_one_tree(
     django_postgresql: dict[str, Any], telemetry: Telemetry
 ) -> None:

@@ -199,6 +199,7 @@ def rewritten(store: EventStore, _: Path) -> None:
         connection.execute(text("ANALYZE es_events"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [delete, delete_and_use_again, archive, rewritten])
 def test_readers_go_on(store: EventStore, tmp_path: Path, change: Callable[[EventStore, Path], None]) -> None:
     """Readers that have come to the last event of the stream, and one in the midst of it."""
@@ -313,6 +314,7 @@ def restored(engine: Engine, *tables: str) -> Iterator[None]:
             )
 
 
+@pytest.mark.slow
 def test_a_worker_stops_if_its_checkpoint_is_newer_than_the_events_that_were_restored(
     store: EventStore, postgres_engine: Engine
 ) -> None:

@@ -110,14 +110,21 @@ def test_without_a_part_an_append_names_the_command_and_stores_nothing(postgres_
     assert refused.value.position == 6
     with pytest.raises(OutOfParts):
         store.append_many([Append(f"order-{number}", NewEvent("placed"), expected_version=ANY) for number in (3, 4)])
+    grouping = EventStore(postgres_engine, group_commit=True)
+    with ThreadPoolExecutor(4) as threads:
+        for run in [threads.submit(append, grouping, f"order-{number}") for number in range(3, 7)]:
+            with pytest.raises(OutOfParts):
+                run.result(60)
     assert store.stream_version("order-3") == 0
     health = store.health()
     assert not health.ok
     assert "no unused part is ahead" in str(health.problems[0])
-    added = partitioning.add(postgres_engine, days=0)
+    added = partitioning.add(postgres_engine, days=0, size=20)
     assert added.runway.parts_ahead == 1
-    append(store, "order-3")
+    for number in range(3, 7):
+        append(grouping, f"order-{number}")
     assert positions(store)[:5] == [1, 2, 3, 4, 5]
+    assert len(positions(store)) == 9
 
 
 @pytest.mark.parametrize(
@@ -321,8 +328,8 @@ def test_runs_at_the_same_time_come_one_after_the_other(postgres_engine: Engine)
         ):
             runs = [threads.submit(work) for _ in range(2)]
             found = [[part.name for part in run.result(60)] for run in runs]
-    assert sorted(len(names) for names in found) == [0, 6]
-    assert [part.number for part in partitioning.parts(postgres_engine)] == list(range(1, 9))
+    assert sorted(len(names) for names in found) == [0, 5]
+    assert [part.number for part in partitioning.parts(postgres_engine)] == list(range(1, 8))
     assert migrations.verify(postgres_engine) == []
 
 
@@ -567,12 +574,12 @@ def test_an_index_of_ones_own_is_built_as_the_page_says(postgres_engine: Engine)
             connection.exec_driver_sql(statement)
         with pytest.raises(DBAPIError, match="concurrently"):
             connection.exec_driver_sql(first[1].replace("INDEX", "INDEX CONCURRENTLY").replace("ONLY", ""))
-        lines = connection.exec_driver_sql(query.removesuffix(r"\gexec")).all()
+        lines = connection.exec_driver_sql(
+            query.removesuffix(r"\gexec"), execution_options={"no_parameters": True}
+        ).all()
         assert of_a_part.split(";\n") == [*lines[0], ""]
         assert scalars(postgres_engine, is_valid) == [False]
-        assert (
-            len(partitioning.add(postgres_engine, size=5, days=5).parts) > 1
-        )  # they get it, though it is not complete
+        assert partitioning.add(postgres_engine, size=5, days=5).parts  # they get it, though it is not complete
         for statement in (cell for line in lines for cell in line):
             connection.exec_driver_sql(statement)
     assert scalars(postgres_engine, is_valid) == [True]

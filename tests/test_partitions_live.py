@@ -40,6 +40,8 @@ from eventstore.migrations import partitioning
 left = int(sys.argv[2])
 def kill(progress):
     global left
+    if progress.waiting_for:
+        return
     left -= 1
     print(time.monotonic(), progress.step, flush=True)
     if left == 0:
@@ -93,7 +95,7 @@ class Writing:
                 return 2
             connection.execute(text(f"PREPARE TRANSACTION 'part-{name}'"))
             connection.connection.dbapi_connection.rollback()  # type: ignore[union-attr]  # it has ended
-            time.sleep(chance.random() * 0.1)
+            time.sleep(chance.random() * 0.03)
         self.prepared += 1
         with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text(f"COMMIT PREPARED 'part-{name}'"))
@@ -209,7 +211,14 @@ def partition_beside_others(
                 locked = max(locked, longest_lock([(float(at), what) for at, _, what in lines]))
                 time.sleep(0.2)
             began = time.monotonic()
-            partitioning.enable(engine, size=size, margin=margin, days=0)
+            reports: list[tuple[float, str]] = []
+
+            def report(progress: migrations.Progress) -> None:
+                if not progress.waiting_for:
+                    reports.append((time.monotonic(), progress.step))
+
+            partitioning.enable(engine, size=size, margin=margin, days=0, on_progress=report)
+            locked = max(locked, longest_lock(reports))
             partitioning.add(engine, size=size, days=0)
             print(f"the last run took {time.monotonic() - began:.2f} s")
             time.sleep(0.5)
@@ -248,8 +257,9 @@ def test_a_log_is_partitioned_beside_writers_and_readers(postgres_url: str) -> N
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_three_million_events_are_partitioned_beside_writers_and_readers(postgres_url: str) -> None:
+    steps = range(1, STEPS)
     writing, locked = partition_beside_others(
-        postgres_url, EVENTS, size=5_000_000, margin=200_000, steps=range(1, STEPS)
+        postgres_url, EVENTS, size=5_000_000, margin=200_000, steps=steps, pause_seconds=0.004
     )
     assert locked <= LONGEST_LOCK
     assert writing.longest < float(os.environ.get("EVENTSTORE_TEST_LONGEST_APPEND", "5"))

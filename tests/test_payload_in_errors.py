@@ -89,6 +89,7 @@ def engine(request: pytest.FixtureRequest, postgres_url: str, monkeypatch: pytes
     engine.dispose()
 
 
+@pytest.mark.slow
 def test_what_refuses_a_row_does_not_show_it(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "eventstore")
     store = EventStore(engine)

@@ -117,6 +117,7 @@ def test_nothing_is_appended_behind_data_that_were_loaded_without_their_sequence
     assert numbers(loaded)[-1] > before[-1]
 
 
+@pytest.mark.slow
 def test_archiving_a_stream_behind_them_is_refused(loaded: Engine, sqlite_engine: Engine) -> None:
     archive = EventStore(sqlite_engine)
     with pytest.raises(PositionsBehind):
@@ -124,12 +125,14 @@ def test_archiving_a_stream_behind_them_is_refused(loaded: Engine, sqlite_engine
     assert len(numbers(loaded)) == KEPT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read", READERS.values(), ids=READERS)
 def test_readers_see_it_too(loaded: Engine, read: Callable[[EventStore], object]) -> None:
     with pytest.raises(PositionsBehind):
         read(EventStore(loaded))
 
 
+@pytest.mark.slow
 def test_it_is_said_and_repaired(loaded: Engine) -> None:
     store = EventStore(loaded)
     kinds = [finding.kind for finding in maintenance.verify(store)]
@@ -144,6 +147,7 @@ def test_it_is_said_and_repaired(loaded: Engine) -> None:
     assert places(store.read_all()) == stored(loaded)
 
 
+@pytest.mark.slow
 def test_a_connection_that_has_appended_before_is_not_asked_again_but_the_next_look_sees_it(
     postgres_engine: Engine,
 ) -> None:
@@ -228,6 +232,7 @@ def test_a_new_connection_of_a_writer_sees_it_before_its_first_append(
     assert numbers(postgres_engine) == [1]
 
 
+@pytest.mark.slow
 def test_an_import_is_refused_too(loaded: Engine, sqlite_engine: Engine, tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     append(EventStore(sqlite_engine), "refund-1")

@@ -55,6 +55,7 @@ def events(count: int) -> list[NewEvent]:
     return [NewEvent("counted", {"number": number}) for number in range(count)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("expected", [NO_STREAM, 1, ANY, STREAM_EXISTS])
 def test_an_append_is_one_statement(store: EventStore, executed: list[str], expected: ExpectedVersion) -> None:
     store.append("order-0", events(1), expected_version=0)  # on a new connection there is more to ask
@@ -80,6 +81,7 @@ def test_an_append_needs_no_begin_and_no_commit(store: EventStore, postgres_engi
     assert statuses == ["IDLE"]
 
 
+@pytest.mark.slow
 def test_several_streams_take_a_constant_number_of_statements(store: EventStore, executed: list[str]) -> None:
     store.append("order-0", events(1), expected_version=0)  # on a new connection there is more to ask
     counts = []
@@ -116,6 +118,7 @@ def test_writers_of_other_streams_wait_for_nobody(store: EventStore, postgres_en
             assert store.join(other).append("order-2", events(1), expected_version=0).version == 1
 
 
+@pytest.mark.slow
 def test_a_joined_append_many_that_has_waited_and_lost_leaves_the_transaction_usable(
     store: EventStore, postgres_engine: Engine
 ) -> None:
@@ -135,6 +138,7 @@ def test_a_joined_append_many_that_has_waited_and_lost_leaves_the_transaction_us
     assert [store.stream_version(f"order-{number}") for number in (1, 2)] == [2, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("existing", [False, True])
 def test_two_appends_to_many_in_opposite_order_do_not_deadlock(
     store: EventStore, postgres_engine: Engine, *, existing: bool

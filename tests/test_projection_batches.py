@@ -47,6 +47,7 @@ def test_a_batch_has_several_pages(store: EventStore, any_engine: Engine) -> Non
     assert all(parameters.get("page_size", PAGE) <= PAGE for parameters in limits if isinstance(parameters, dict))
 
 
+@pytest.mark.slow
 def test_the_time_of_a_batch_can_be_up_on_any_page(store: EventStore) -> None:
     numbers: list[int] = []
     slow = worker(store, lambda event, _: numbers.append(event.data["number"]), seconds=0)

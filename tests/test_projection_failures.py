@@ -187,6 +187,7 @@ def test_a_handler_that_ends_the_transaction_has_failed(store: EventStore, spoil
     assert ProjectionAdmin(store).position("totals") == positions[-1]
 
 
+@pytest.mark.slow
 def test_a_handler_that_goes_on_after_an_error_of_the_database_has_failed(on_postgresql: EventStore) -> None:
     positions = [append(on_postgresql, f"order-{number}") for number in range(3)]
     projection = Projection("totals")
@@ -286,6 +287,7 @@ def test_an_inline_handler_that_goes_on_after_an_error_undoes_the_append(on_post
 CONTENTION = {"40P01": "DeadlockDetected", "40001": "SerializationFailure", "55P03": "LockNotAvailable"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", CONTENTION)
 def test_contention_repeats_the_batch_before_it_counts(on_postgresql: EventStore, state: str) -> None:
     positions = [append(on_postgresql, f"order-{number}") for number in range(3)]
@@ -306,6 +308,7 @@ def test_contention_repeats_the_batch_before_it_counts(on_postgresql: EventStore
     assert (status.failure, status.retrying) == (None, None)
 
 
+@pytest.mark.slow
 def test_contention_without_end_is_the_events_failure(
     on_postgresql: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -333,6 +336,7 @@ def test_contention_without_end_is_the_events_failure(
     assert noted(on_postgresql.engine) == [positions[0], positions[2]]
 
 
+@pytest.mark.slow
 def test_a_lock_that_is_let_go_of_in_time_fails_no_event(on_postgresql: EventStore) -> None:
     position = append(on_postgresql, "order-1")
     projection = Projection("totals")
@@ -366,6 +370,7 @@ def be_too_slow(connection: Connection, other: Engine) -> None:
         until(lambda: watching.execute(of_pid, {"pid": pid}).scalar_one() == 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("raising", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("run", ["run_until_caught_up", pytest.param("run_forever", marks=pytest.mark.slow)])
 def test_a_handler_slower_than_the_server_allows_is_its_events_failure(
@@ -401,6 +406,7 @@ def test_a_handler_slower_than_the_server_allows_is_its_events_failure(
         assert len(tried) == 2 * (guarding.REPEATS_IF_LOST + 1)
 
 
+@pytest.mark.slow
 def test_a_connection_lost_once_fails_no_event(on_postgresql: EventStore) -> None:
     positions = [append(on_postgresql, f"order-{number}") for number in range(3)]
     projection = Projection("totals")
@@ -421,6 +427,7 @@ def test_a_connection_lost_once_fails_no_event(on_postgresql: EventStore) -> Non
     assert noted(on_postgresql.engine) == positions
 
 
+@pytest.mark.slow
 def test_a_connection_lost_just_before_the_commit_fails_no_event(
     on_postgresql: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -445,6 +452,7 @@ def test_a_connection_lost_just_before_the_commit_fails_no_event(
     assert noted(on_postgresql.engine) == positions
 
 
+@pytest.mark.slow
 def test_a_batch_longer_than_a_connection_lives_makes_progress_all_the_same(on_postgresql: EventStore) -> None:
     """Not one event is too slow, but all together are: then they are handled one by one."""
     positions = [append(on_postgresql, f"order-{number}") for number in range(8)]
@@ -475,6 +483,7 @@ def test_a_batch_longer_than_a_connection_lives_makes_progress_all_the_same(on_p
 # --- what is waited out
 
 
+@pytest.mark.slow
 def test_a_full_pool_is_waited_out(any_url: str, store: EventStore, caplog: pytest.LogCaptureFixture) -> None:
     append(store, "order-1")
     engine = create_engine(any_url, pool_size=1, max_overflow=0, pool_timeout=0.02)
@@ -507,6 +516,7 @@ def waiting_for_locks(engine: Engine) -> int:
         return int(connection.execute(text(f"SELECT count(*) {of_database}")).scalar_one())
 
 
+@pytest.mark.slow
 def test_a_worker_that_stands_by_never_waits_for_the_one_at_work(on_postgresql: EventStore) -> None:
     append(on_postgresql, "order-1")
     held, release = threading.Event(), threading.Event()
@@ -532,6 +542,7 @@ def test_a_worker_that_stands_by_never_waits_for_the_one_at_work(on_postgresql: 
             release.set()
 
 
+@pytest.mark.slow
 def test_what_a_worker_says_of_itself_waits_for_nobody(on_postgresql: EventStore) -> None:
     append(on_postgresql, "order-1")
     Worker(on_postgresql, counting(), name="at work").run_once()
@@ -571,6 +582,7 @@ def set_read_only(url: str, value: str) -> None:
         connection.execute(f"SELECT pg_terminate_backend(pid, 5000) {of_worker}")
 
 
+@pytest.mark.slow
 def test_a_table_locked_for_longer_than_lock_timeout_is_waited_for(
     on_postgresql: EventStore, postgres_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -87,6 +87,7 @@ def test_the_hash_of_a_stream_never_changes() -> None:
     assert {each: (partition_of(each, 2), partition_of(each, 8)) for each in known} == known
 
 
+@pytest.mark.slow
 def test_streams_are_spread_evenly() -> None:
     for partitions in (2, 3, 7, 64, 256):
         counts = [0] * partitions
@@ -107,6 +108,7 @@ FILTERS = {
 }
 
 
+@pytest.mark.slow
 def test_sql_and_python_agree_with_every_filter(store: EventStore) -> None:
     seed = random.randrange(2**32)
     print(f"\nseed {seed}")
@@ -135,6 +137,7 @@ def test_sql_and_python_agree_with_every_filter(store: EventStore) -> None:
                 assert found == expected, (filters, partition)
 
 
+@pytest.mark.slow
 def test_a_partition_without_events_is_passed_in_windows(on_postgresql: EventStore) -> None:
     """No statement of a batch reads more than 20 pages of events, however few are in the partition."""
     store = EventStore(on_postgresql.engine, page_size=10)
@@ -152,6 +155,7 @@ def test_a_partition_without_events_is_passed_in_windows(on_postgresql: EventSto
 # --- handling
 
 
+@pytest.mark.slow
 def test_each_event_is_handled_once_and_in_the_order_of_its_stream(store: EventStore) -> None:
     fill(store)
     assert Worker(store, folding(partitions=4), batch_size=7).run_until_caught_up() == 60
@@ -164,6 +168,7 @@ def test_each_event_is_handled_once_and_in_the_order_of_its_stream(store: EventS
     assert folded(store.engine) == fold_of_log(store)
 
 
+@pytest.mark.slow
 def test_the_number_that_is_stored_counts(store: EventStore) -> None:
     fill(store)
     Worker(store, folding(partitions=3)).run_until_caught_up()
@@ -174,6 +179,7 @@ def test_the_number_that_is_stored_counts(store: EventStore) -> None:
     assert folded(store.engine) == fold_of_log(store)
 
 
+@pytest.mark.slow
 def test_a_slow_stream_delays_no_other_partition(on_postgresql: EventStore) -> None:
     slow_stream, store = stream_in(1, 2), on_postgresql
     held, release = threading.Event(), threading.Event()
@@ -203,6 +209,7 @@ def test_a_slow_stream_delays_no_other_partition(on_postgresql: EventStore) -> N
     assert folded(store.engine) == fold_of_log(store)
 
 
+@pytest.mark.slow
 def test_workers_share_partitions_and_take_over_from_each_other(on_postgresql: EventStore) -> None:
     """Three are in a batch at the same moment; then one alone goes on with all partitions."""
     store, together, met = on_postgresql, threading.Barrier(3), set[int]()
@@ -245,6 +252,7 @@ def failing_at(stream_id: str, broken: list[bool], **options: Any) -> Projection
     return projection
 
 
+@pytest.mark.slow
 def test_dead_letters_block_their_stream_only(store: EventStore) -> None:
     fill(store)
     broken = [True]
@@ -265,6 +273,7 @@ def test_dead_letters_block_their_stream_only(store: EventStore) -> None:
     assert of_failed[0] == 5
 
 
+@pytest.mark.slow
 def test_a_retry_of_a_dead_letter_keeps_workers_from_its_partition_only(on_postgresql: EventStore) -> None:
     store = on_postgresql
     fill(store)
@@ -293,6 +302,7 @@ def test_a_retry_of_a_dead_letter_keeps_workers_from_its_partition_only(on_postg
         assert retry.result(timeout=30) == 5
 
 
+@pytest.mark.slow
 def test_a_partition_that_stops_stops_no_other(store: EventStore) -> None:
     fill(store)
     broken = [True]
@@ -425,6 +435,7 @@ def test_wait_for_does_not_take_a_partition_of_another_number_for_its_own(store:
 # --- another number
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("numbers", [(1, 2), (2, 8), (8, 3), (3, 1)])
 def test_the_number_changes_between_runs(store: EventStore, numbers: tuple[int, int]) -> None:
     fill(store)
@@ -448,6 +459,7 @@ def test_the_number_changes_between_runs(store: EventStore, numbers: tuple[int, 
     assert folded(store.engine) == fold_of_log(store)
 
 
+@pytest.mark.slow
 def test_a_change_is_cancelled_by_the_present_number(store: EventStore) -> None:
     fill(store)
     Worker(store, folding(partitions=3)).begin()
@@ -462,6 +474,7 @@ def test_a_change_is_cancelled_by_the_present_number(store: EventStore) -> None:
     assert folded(store.engine) == fold_of_log(store)
 
 
+@pytest.mark.slow
 def test_a_change_that_was_interrupted_is_completed_by_workers(store: EventStore) -> None:
     """The command was killed when it had stopped some of the partitions, and two commands at different positions."""
     fill(store)
@@ -479,6 +492,7 @@ def test_a_change_that_was_interrupted_is_completed_by_workers(store: EventStore
     assert folded(store.engine) == fold_of_log(store)
 
 
+@pytest.mark.slow
 def test_a_batch_of_the_whole_projection_ends_before_it_gets_partitions(on_postgresql: EventStore) -> None:
     """The worker runs a definition without partitions, and follows the change."""
     store = on_postgresql
@@ -507,6 +521,7 @@ def test_a_batch_of_the_whole_projection_ends_before_it_gets_partitions(on_postg
     assert folded(store.engine) == fold_of_log(store)
 
 
+@pytest.mark.slow
 def test_a_slow_batch_stops_no_other_partition_while_the_number_changes(on_postgresql: EventStore) -> None:
     """Other partitions go on up to the common position, and the change waits for the slow one."""
     store, slow_stream = on_postgresql, stream_in(1, 2)
@@ -537,6 +552,7 @@ def test_a_slow_batch_stops_no_other_partition_while_the_number_changes(on_postg
     assert folded(store.engine) == fold_of_log(store)
 
 
+@pytest.mark.slow
 def test_a_worker_with_an_older_snapshot_handles_nothing_after_the_change(on_postgresql: EventStore) -> None:
     """It has looked for a partition before the change, and locks it afterwards."""
     store = on_postgresql
@@ -556,6 +572,7 @@ def test_a_worker_with_an_older_snapshot_handles_nothing_after_the_change(on_pos
     assert folded(store.engine) == fold_of_log(store)
 
 
+@pytest.mark.slow
 def test_code_that_knows_no_partitions_handles_nothing(store: EventStore) -> None:
     """It takes the row of the projection for a checkpoint beyond the log: `LogWentBack`, before it calls a handler."""
     fill(store)
@@ -584,6 +601,7 @@ def test_wrong_numbers_are_refused(store: EventStore) -> None:
         Projection("t" * 255, partitions=2)
 
 
+@pytest.mark.slow
 def test_a_name_of_a_partition_that_another_projection_has_is_refused(store: EventStore) -> None:
     fill(store)
     Worker(store, Projection("totals/2of3")).begin()
@@ -598,6 +616,7 @@ def test_a_name_of_a_partition_that_another_projection_has_is_refused(store: Eve
 # --- administration
 
 
+@pytest.mark.slow
 def test_reset_remove_and_position(store: EventStore) -> None:
     fill(store)
     Worker(store, folding(partitions=3)).run_until_caught_up()
@@ -618,6 +637,7 @@ def test_reset_remove_and_position(store: EventStore) -> None:
         assert connection.execute(select(store.tables.checkpoints)).all() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("numbers", [(1, 3), (3, 3), (3, 1), (2, 4)])
 def test_a_rebuilt_projection_takes_the_place_of_the_old_one(store: EventStore, numbers: tuple[int, int]) -> None:
     fill(store)
@@ -640,6 +660,7 @@ def test_a_rebuilt_projection_takes_the_place_of_the_old_one(store: EventStore, 
     assert positions_of(store) == [120] * numbers[1]
 
 
+@pytest.mark.slow
 def test_health_shows_the_partition_that_is_furthest_behind(store: EventStore) -> None:
     fill(store)
     with pytest.raises(ProjectionFailed):
@@ -651,6 +672,7 @@ def test_health_shows_the_partition_that_is_furthest_behind(store: EventStore) -
     assert not projection.log_went_back
 
 
+@pytest.mark.slow
 def test_checkpoints_are_exported_if_partitions_are_at_the_same_position(store: EventStore) -> None:
     fill(store)
     Worker(store, folding(partitions=3)).run_until_caught_up()
@@ -661,6 +683,7 @@ def test_checkpoints_are_exported_if_partitions_are_at_the_same_position(store: 
         export_events(store, BytesIO(), format=Format.JSON_LINES, checkpoints=True)
 
 
+@pytest.mark.slow
 def test_tables_with_partitions_are_not_downgraded(any_engine: Engine) -> None:
     store = EventStore(any_engine)
     Worker(store, Projection("totals", partitions=2)).begin()
@@ -751,7 +774,7 @@ def kill_at_random(store: EventStore, start_worker: Callable[..., Process], kill
 def test_workers_killed_at_random_while_the_number_changes(
     on_postgresql: EventStore, start_worker: Callable[..., Process]
 ) -> None:
-    kill_at_random(on_postgresql, start_worker, int(os.environ.get("EVENTSTORE_TEST_KILLS", "6")))
+    kill_at_random(on_postgresql, start_worker, int(os.environ.get("EVENTSTORE_TEST_KILLS", "3")))
 
 
 @pytest.mark.long

@@ -143,6 +143,7 @@ def test_what_is_open_at_the_first_run_is_delivered(on_postgresql: EventStore, s
     assert of_open in seen
 
 
+@pytest.mark.slow
 def test_nothing_that_is_committed_after_the_first_run_is_missing(on_postgresql: EventStore) -> None:
     """Writers hold their appends open for random times, and roll some back, while projections begin."""
     seed = random.randrange(2**32)
@@ -261,6 +262,7 @@ def test_handlers_that_are_new_have_effects_from_then_on(store: EventStore) -> N
     assert (shop.mails, shop.counted) == ([second], [second, first, second])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("partitions", [(1, 1), (4, 4), (1, 3), (3, 1)])
 def test_a_rebuild_loses_and_repeats_no_outside_effects(store: EventStore, partitions: tuple[int, int]) -> None:
     positions = [append(store, f"order-{number % 5}") for number in range(10)]
@@ -283,6 +285,7 @@ def test_a_rebuild_loses_and_repeats_no_outside_effects(store: EventStore, parti
     assert sorted(new.counted + swapped.counted) == positions
 
 
+@pytest.mark.slow
 def test_no_outside_effects_are_lost_or_repeated_across_swaps_under_load(on_postgresql: EventStore) -> None:
     """While events are appended, a projection is rebuilt again and again, and its workers stopped at random moments."""
     seed = random.randrange(2**32)

@@ -234,7 +234,7 @@ def test_workers_killed_at_random_points_apply_each_event_once(
     print(f"\nseed {seed}")
     chooser = random.Random(seed)
     finished = threading.Event()
-    kills = int(os.environ.get("EVENTSTORE_TEST_KILLS", "8"))
+    kills = int(os.environ.get("EVENTSTORE_TEST_KILLS", "4"))
 
     def write() -> int:
         writer, count = random.Random(seed + 1), 0

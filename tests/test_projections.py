@@ -314,6 +314,7 @@ def test_a_handler_that_is_refused_is_for_none_of_its_types() -> None:
 # --- events that fail
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [0, 3, 9])
 def test_it_stops_before_an_event_that_fails_and_says_which(store: EventStore, place: int) -> None:
     positions = [append(store, f"order-{number}") for number in range(10)]
@@ -339,6 +340,7 @@ def test_it_stops_before_an_event_that_fails_and_says_which(store: EventStore, p
     assert ProjectionAdmin(store).status()[0].failure is None
 
 
+@pytest.mark.slow
 def test_it_is_tried_again_as_often_as_was_asked(store: EventStore, caplog: pytest.LogCaptureFixture) -> None:
     positions = [append(store, f"order-{number}") for number in range(5)]
     projection = Projection("totals", attempts=3, backoff_seconds=0.001)
@@ -449,6 +451,7 @@ def test_a_discarded_dead_letter_is_not_tried_again(store: EventStore) -> None:
     assert [letter.position for letter in letters.list("seen", status=DeadLetterStatus.RESOLVED)] == [third.position]
 
 
+@pytest.mark.slow
 def test_many_dead_letters_are_read_page_by_page(store: EventStore) -> None:
     append(store, "order-1", 1203)
     projection = Projection("totals", on_failure=OnFailure.DEAD_LETTER)
@@ -725,6 +728,7 @@ def test_only_a_joined_store_has_a_connection(store: EventStore) -> None:
     assert counted(store.engine) == {"mine": 1}
 
 
+@pytest.mark.slow
 def test_an_older_schema_says_what_to_run(bring_to: BringTo, new_engine: Engine) -> None:
     bring_to(new_engine, "es_0004")
     store = EventStore(new_engine)

@@ -78,6 +78,7 @@ def test_older_and_interrupted_tables_are_brought_to_the_newest_revision(new_pos
         assert migrations.current(new_postgres_engine, schema=schema) == migrations.head()
 
 
+@pytest.mark.slow
 def test_tables_of_the_application_are_left_alone(new_postgres_engine: Engine) -> None:
     execute(
         new_postgres_engine,
@@ -115,6 +116,7 @@ def test_other_databases_are_refused(sqlite_engine: Engine) -> None:
         migrations.provision(sqlite_engine, "tenant_a")
 
 
+@pytest.mark.slow
 def test_it_runs_with_the_rights_of_the_caller(
     new_postgres_engine: Engine, tracked_engine: Callable[[URL], Engine]
 ) -> None:
@@ -134,6 +136,7 @@ def test_it_runs_with_the_rights_of_the_caller(
         execute(new_postgres_engine, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
 
 
+@pytest.mark.slow
 def test_two_at_once_make_one_schema(new_postgres_engine: Engine) -> None:
     """Both have looked, and one waits for the lock that the other holds with its tables uncommitted."""
     inside, waiting = threading.Event(), threading.Event()
@@ -156,6 +159,7 @@ def test_two_at_once_make_one_schema(new_postgres_engine: Engine) -> None:
     assert migrations.verify(new_postgres_engine, schema="tenant_a") == []
 
 
+@pytest.mark.slow
 def test_it_waits_for_a_migration_of_the_same_schema(new_postgres_engine: Engine) -> None:
     with new_postgres_engine.connect() as connection:
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": lock_key("tenant_a")})
@@ -187,6 +191,7 @@ def test_two_processes_provision_the_same_tenants(new_postgres_engine: Engine, t
     assert len(schemas_of(new_postgres_engine, "es_schema")) == 10
 
 
+@pytest.mark.slow
 def test_the_script_is_one_statement_of_one_transaction(new_postgres_engine: Engine) -> None:
     """What makes it quick; the time itself is measured by the benchmarks."""
     statements: list[str] = []

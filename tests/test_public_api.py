@@ -30,6 +30,7 @@ def test_a_name_that_is_not_there() -> None:
         getattr(eventstore, "Projections")  # noqa: B009  # type checkers know that it is not there
 
 
+@pytest.mark.slow
 def test_names_and_signatures_are_what_reviewers_have_seen() -> None:
     seen, now = FILE.read_text(encoding="utf-8"), content()
     if seen != now:
@@ -115,6 +116,7 @@ def modules_after(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_importing_imports_neither_alembic_nor_a_driver() -> None:
     unwanted = {"alembic", "psycopg", "sqlite3", "zstandard", "pytest", "rich", "click", "pydantic", "attrs", "flask"}
     unwanted |= {"django", "pyarrow", "pandas", "polars", "matplotlib", "numpy"}

@@ -357,6 +357,7 @@ def test_a_command_in_a_transaction_is_called_once(postgres_engine: Engine) -> N
     assert accounts.load("2").state.balance == 1
 
 
+@pytest.mark.slow
 def test_a_transaction_over_several_is_repeated_as_a_whole(postgres_engine: Engine) -> None:
     store = EventStore(postgres_engine, event_types=event_types)
     accounts = Repository(store, category="account", initial=FrozenAccount, evolve=FrozenAccount.after)
@@ -426,6 +427,7 @@ def test_a_joined_repository_sees_what_its_transaction_has_not_committed(
         transaction.connection.execute(text("SELECT 1"))
 
 
+@pytest.mark.slow
 def test_threads_share_a_repository(store: EventStore) -> None:
     accounts = Repository(
         store, category="account", initial=FrozenAccount, evolve=FrozenAccount.after, attempts=200, snapshots=every(7)

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, make_dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 import pytest
 from sqlalchemy.exc import ProgrammingError
+from werkzeug.test import Client
 
 from eventstore import (
     ANY,
@@ -25,6 +27,7 @@ from eventstore import (
 from eventstore.backends import engine_for
 from eventstore.backends.postgresql.dialect import COPY_FROM
 from eventstore.cli import main
+from eventstore.contrib.browser.local import LocalBrowser
 from eventstore.errors import PermissionDenied
 from eventstore.maintenance import verify
 from eventstore.migrations import partitioning
@@ -67,6 +70,12 @@ class Case:
     users: tuple[str, ...]
 
 
+PAGES = (
+    "/", "/?by=recent", "/?by=size", "/log", "/tags", "/projections", "/snapshots", "/health", "/stream?id=order-1",
+    "/event?stream=order-1&version=1", "/dead-letters?projection=letters", "/dead-letter?projection=letters&position=2",
+)  # fmt: skip
+"""Of the browser."""
+
 ALL = USERS
 APPENDING = (WRITER, WORKER, OWNER)
 PROJECTING = (WORKER, OWNER)
@@ -96,6 +105,7 @@ CASES = {
     "repair": Case("--yes", (OWNER,)),
     "doctor": Case("", ALL),
     "stats": Case("", ALL),
+    "browse": Case("--no-open", ALL),
     "export": Case("{file} --snapshots --checkpoints --force", ALL),
     "import": Case("{import}", (OWNER,)),
     "views": Case(f"--event-types {MODULE}:event_types --apply", (OWNER,)),
@@ -167,6 +177,23 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
             store.snapshots.save("order-1", version=1, state={"total": 3})
             Worker(store, letters).run_until_caught_up()
         yield shop
+
+
+@pytest.fixture(autouse=True)
+def looking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `browse` look at the pages and end, instead of serving them until Ctrl-C."""
+
+    def look(local: LocalBrowser) -> None:
+        address = urlsplit(local.url)
+        client = Client(local)
+        base = f"http://{address.netloc}"
+        client.get(f"/?{address.query}", base_url=base)
+        for page in PAGES:
+            answer = client.get(page, base_url=base)
+            assert answer.status_code == 200, f"{page}: {answer.text}"
+        local.close()
+
+    monkeypatch.setattr(LocalBrowser, "serve", look)
 
 
 def test_there_is_a_case_for_each_command() -> None:

@@ -117,6 +117,7 @@ READS: dict[str, Callable[[EventStore], set[str]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read", READS)
 def test_no_read_shows_another_tenants_events(filled: EventStore, read: str) -> None:
     with working_for("acme"):
@@ -125,6 +126,7 @@ def test_no_read_shows_another_tenants_events(filled: EventStore, read: str) -> 
     assert {name.partition(":")[0] for name in found} == {"acme"}
 
 
+@pytest.mark.slow
 def test_no_query_shows_another_tenants_tags(filled: EventStore) -> None:
     for tenant in ("acme", "globex"):
         with working_for(tenant), filled.engine.connect() as connection:
@@ -136,6 +138,7 @@ def test_no_query_shows_another_tenants_tags(filled: EventStore) -> None:
         assert len(found) == 6
 
 
+@pytest.mark.slow
 def test_a_decision_is_about_the_tenants_own_events(filled: EventStore) -> None:
     order = EventFilter(tags=["order"])
     with working_for("acme"):
@@ -157,6 +160,7 @@ def test_a_decision_is_about_the_tenants_own_events(filled: EventStore) -> None:
         ]
 
 
+@pytest.mark.slow
 def test_a_boundary_of_another_tenant_is_refused_without_a_word_about_its_events(filled: EventStore) -> None:
     with working_for("globex"):
         foreign = filled.read_boundary(EventFilter(tags=["order"]))
@@ -166,6 +170,7 @@ def test_a_boundary_of_another_tenant_is_refused_without_a_word_about_its_events
     assert (changed.value.position, changed.value.event_type, changed.value.event_stream_id) == (None, None, None)
 
 
+@pytest.mark.slow
 def test_a_tenants_boundary_is_refused_after_the_owner_has_filled_tags(
     filled: EventStore, postgres_engine: Engine
 ) -> None:
@@ -181,6 +186,7 @@ def test_a_tenants_boundary_is_refused_after_the_owner_has_filled_tags(
         assert [each.position for each in filled.read_boundary(EventFilter(tags=["order"]))] == [3, 4, 7]
 
 
+@pytest.mark.slow
 def test_a_tenant_deletes_its_tags_with_its_stream(filled: EventStore, postgres_engine: Engine) -> None:
     with working_for("acme"):
         filled.delete_stream("acme:order-1", expected_version=2, reason="test")
@@ -193,6 +199,7 @@ def verify_tags(engine: Engine) -> list[Finding]:
     return [finding for finding in verify(EventStore(engine)) if finding.kind in kinds]
 
 
+@pytest.mark.slow
 def test_the_owner_sees_all(filled: EventStore, postgres_engine: Engine) -> None:
     seen: list[str] = []
     projection = Projection("all")
@@ -201,6 +208,7 @@ def test_the_owner_sees_all(filled: EventStore, postgres_engine: Engine) -> None
     assert seen == ["acme:order-1", "globex:order-1", "acme:order-2", "globex:order-2"]
 
 
+@pytest.mark.slow
 def test_dead_letters_are_shown_to_their_tenant(filled: EventStore, postgres_engine: Engine) -> None:
     projection = Projection("all", on_failure=OnFailure.DEAD_LETTER)
     projection.on("placed")(lambda *_: 1 / 0)
@@ -210,6 +218,7 @@ def test_dead_letters_are_shown_to_their_tenant(filled: EventStore, postgres_eng
         assert {each.stream_id for each in letters} == {"acme:order-1", "acme:order-2"}
 
 
+@pytest.mark.slow
 def test_a_repair_by_a_role_from_which_rows_are_hidden_is_refused(filled: EventStore, postgres_engine: Engine) -> None:
     """It would delete the tags of all events that it does not see."""
     with postgres_engine.begin() as connection:
@@ -226,6 +235,7 @@ def test_a_repair_by_a_role_from_which_rows_are_hidden_is_refused(filled: EventS
 # --- writing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 7], ids=["it exists", "it does not exist"])
 @pytest.mark.parametrize("expected", [NO_STREAM, ANY])
 @pytest.mark.parametrize("count", [1, 2])
@@ -247,6 +257,7 @@ def test_another_tenants_stream_can_not_be_written(
     assert len(list(EventStore(postgres_engine).read_all())) == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("expected", [2, STREAM_EXISTS])
 def test_a_stream_that_is_hidden_is_not_there(filled: EventStore, expected: Any) -> None:
     with working_for("acme"), pytest.raises(ConcurrencyConflict) as conflict:
@@ -266,6 +277,7 @@ def test_it_is_refused_in_a_joined_transaction(limited_engine: Engine) -> None:
             store.join(session).append("globex:order-1", [NewEvent("placed")], expected_version=0)
 
 
+@pytest.mark.slow
 def test_more_events_than_are_copied_are_stored_in_one_append(limited: EventStore) -> None:
     with working_for("acme"):
         new = [NewEvent("counted", {"number": number}) for number in range(10_001)]
@@ -278,6 +290,7 @@ def test_more_events_than_are_copied_are_stored_in_one_append(limited: EventStor
         assert list(limited.read_all()) == []
 
 
+@pytest.mark.slow
 def test_a_tenant_that_was_not_set_is_an_error(filled: EventStore) -> None:
     """Also on a connection on which it was set before: then the setting is an empty text, not missing."""
     uses: list[Callable[[], object]] = [
@@ -301,6 +314,7 @@ def test_a_setting_that_the_policy_reads_itself_is_named(limited_engine: Engine,
         EventStore(limited_engine).append("acme:order-1", [NewEvent("placed")], expected_version=0)
 
 
+@pytest.mark.slow
 def test_readers_of_one_store_are_not_mixed_up(filled: EventStore) -> None:
     """What one tenant's look has settled is remembered for both, and neither misses an event or sees another's."""
     seen: dict[str, list[str]] = {"acme": [], "globex": []}

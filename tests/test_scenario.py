@@ -33,6 +33,7 @@ def accounts() -> Iterator[Repository[FrozenAccount]]:
         yield Repository(store, category="account", initial=FrozenAccount, evolve=FrozenAccount.after)
 
 
+@pytest.mark.slow
 def test_it_reads_like_a_specification(accounts: Repository[FrozenAccount]) -> None:
     given(accounts).when(open_once, "Ada").then(Opened("Ada"))
     given(accounts, Opened("Ada")).when(open_once, "Grace").then_nothing()

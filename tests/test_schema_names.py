@@ -14,16 +14,13 @@ from eventstore.errors import InvalidInput, NoSchema, TableLocked, UnsuitableSet
 from eventstore.migrations.environment import VERSION_TABLE
 from tests.test_migration_ways import psql
 
-NAMES: Final = [
+NAMES: Final = ['My "Events"', "select", "_%Ä'\\:name", "%(x)s"]
+MORE_NAMES: Final = [
     "100%",
     "a:b",
     "%s:x",
-    "%(x)s",
     "%%",
-    'My "Events"',
-    "select",
     "{events}",
-    "_%Ä'\\:name",
     "tenant$1",
     "a$$b",
 ]
@@ -37,7 +34,7 @@ def engine(empty_postgres_url: str) -> Iterator[Engine]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *(pytest.param(name, marks=pytest.mark.long) for name in MORE_NAMES)])
 def test_a_schema_of_any_name_works(engine: Engine, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     migrations.upgrade(engine, schema=name)
     migrations.upgrade(engine, schema=name)
@@ -59,6 +56,7 @@ def test_a_schema_of_any_name_works(engine: Engine, name: str, monkeypatch: pyte
     assert migrations.verify(engine, schema=name) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [":p", "a\\:b", "a$$b", 'My "Events"'])
 def test_the_printed_sql_makes_a_schema_of_any_name(engine: Engine, name: str) -> None:
     done = psql(engine, migrations.sql(schema=name))
@@ -119,6 +117,7 @@ def test_subscriptions_are_told_in_such_a_schema(engine: Engine) -> None:
         appending.join()
 
 
+@pytest.mark.slow
 def test_no_schema_to_create_in_is_refused_before_anything_is_made(empty_postgres_url: str) -> None:
     for path in ("''", "nowhere", "nowhere,neither"):
         options = {"options": f"-c search_path={path}"}
@@ -132,6 +131,7 @@ def test_no_schema_to_create_in_is_refused_before_anything_is_made(empty_postgre
             )
 
 
+@pytest.mark.slow
 def test_a_schema_translate_map_is_refused_by_a_migration(engine: Engine) -> None:
     with pytest.raises(UnsuitableSetting, match=r"schema_translate_map .*tenant_a"):
         migrations.upgrade(engine.execution_options(schema_translate_map={None: "tenant_a"}))

@@ -199,6 +199,7 @@ def test_who_has_waited_for_another_writer_succeeds(
     assert get_store().stream_version("invoice-1") == version > 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["read committed", "repeatable read", "serializable"])
 def test_who_has_waited_and_lost_gets_a_conflict(django_postgresql: dict[str, Any], level: str, in_thread: Any) -> None:
     setting = f"-c default_transaction_isolation={level.replace(' ', chr(92) + ' ')}"

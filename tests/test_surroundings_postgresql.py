@@ -394,6 +394,7 @@ def test_cursors_that_take_other_placeholders_are_refused(shared_url: str) -> No
             EventStore(engine).append("note-1", new_events(1), expected_version=ANY)
 
 
+@pytest.mark.slow
 @watched
 @pytest.mark.parametrize("row_factory", [dict_row, namedtuple_row])
 @pytest.mark.parametrize("factory", [psycopg.Cursor, TheirCursor])
@@ -546,6 +547,7 @@ def test_a_user_who_may_only_read_reads_and_is_refused_by_name(shared_url: str) 
 # --- connections are given back as they were
 
 
+@pytest.mark.slow
 @watched
 @pytest.mark.parametrize("isolation_level", [psycopg.IsolationLevel.SERIALIZABLE, None])
 @pytest.mark.parametrize("autocommit", [True, False])
@@ -581,6 +583,7 @@ def test_pipeline_mode_of_a_joined_connection_is_refused(shared_postgres_engine:
     assert store.stream_version("note-1") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [{"pool_pre_ping": True}, {"poolclass": NullPool}, {"pool_reset_on_return": None}], ids=str
 )

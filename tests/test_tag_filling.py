@@ -117,6 +117,7 @@ def test_a_function_gives_tags_to_events_without_a_class(store: EventStore) -> N
 BAD: list[Any] = ["course:c1", [""], ["x" * 256], ["a\0"], [7], ["a", "a"], [str(each) for each in range(33)], None]
 
 
+@pytest.mark.slow
 def test_a_tag_that_an_append_would_refuse_is_refused_and_the_event_named(store: EventStore) -> None:
     for tags in BAD:
 
@@ -165,6 +166,7 @@ def test_an_interrupted_run_is_continued(store: EventStore) -> None:
     assert tags_in(store) == FILLED
 
 
+@pytest.mark.slow
 def test_the_table_is_filled_from_metadata_alone(store: EventStore) -> None:
     plain = EventStore(store.engine)
     with store.engine.begin() as connection:
@@ -192,6 +194,7 @@ def test_history_is_protected_afterwards(store: EventStore) -> None:
         connection.execute(text("UPDATE es_events SET metadata = NULL"))
 
 
+@pytest.mark.slow
 def test_what_it_can_not_do_is_refused(store: EventStore) -> None:
     with store.transaction() as tx, pytest.raises(InvalidInput, match="joined"):
         fill_tags(tx)
@@ -238,6 +241,7 @@ def postgres_store(postgres_engine: Engine) -> EventStore:
     return EventStore(engine, event_types=types())
 
 
+@pytest.mark.slow
 @pytest.mark.postgresql
 def test_a_decision_that_read_before_the_tags_were_there_waits_and_is_refused(
     postgres_store: EventStore, threads: ThreadPoolExecutor
@@ -291,6 +295,7 @@ def test_the_events_of_an_append_under_way_at_the_start_are_not_missed(
     postgres_store.engine.dispose()
 
 
+@pytest.mark.slow
 @pytest.mark.postgresql
 def test_an_append_that_does_not_end_is_said(postgres_store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(maintenance.tag_filling, "_WAIT_SECONDS", 0.1)
@@ -305,6 +310,7 @@ def test_an_append_that_does_not_end_is_said(postgres_store: EventStore, monkeyp
     postgres_store.engine.dispose()
 
 
+@pytest.mark.slow
 @pytest.mark.postgresql
 def test_a_stream_that_is_deleted_meanwhile_leaves_no_tags(
     postgres_store: EventStore, threads: ThreadPoolExecutor
@@ -317,6 +323,7 @@ def test_a_stream_that_is_deleted_meanwhile_leaves_no_tags(
     postgres_store.engine.dispose()
 
 
+@pytest.mark.slow
 @pytest.mark.postgresql
 def test_a_deletion_that_begins_before_the_tags_are_committed_deletes_them(
     postgres_store: EventStore, threads: ThreadPoolExecutor
@@ -350,6 +357,7 @@ def a_text(event: RecordedEvent) -> str | list[str]:
     return "noted" if event.event_type == "noted" else []
 
 
+@pytest.mark.slow
 def test_the_command(store: EventStore) -> None:
     run = CommandLine(store.engine.url.render_as_string(hide_password=False))
     alone = run("fill-tags")

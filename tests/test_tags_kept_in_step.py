@@ -54,6 +54,7 @@ DAMAGES = (
 )
 
 
+@pytest.mark.slow
 def test_verify_finds_what_is_not_in_step_and_repair_makes_it_so(store: EventStore) -> None:
     right = rows(store.engine)
     assert list(verify(store)) == []
@@ -104,6 +105,7 @@ def test_an_export_by_tags_has_these_events_and_no_streams_and_its_errors_name_n
         transfer.import_events(copy, path)
 
 
+@pytest.mark.slow
 def test_bad_tags_in_a_file_are_refused_and_older_tables_too(store: EventStore, tmp_path: Path) -> None:
     transfer.export_events(store, tmp_path / "all.jsonl")
     lines = (tmp_path / "all.jsonl").read_text()
@@ -120,6 +122,7 @@ def test_bad_tags_in_a_file_are_refused_and_older_tables_too(store: EventStore, 
     older.dispose()
 
 
+@pytest.mark.slow
 def test_an_archive_takes_the_tags_along(store: EventStore) -> None:
     with EventStore.in_memory() as archive:
         old = archive.read_boundary(COURSE)
@@ -137,6 +140,7 @@ def test_a_deleted_stream_has_no_tags(store: EventStore) -> None:
     assert list(verify(store)) == []
 
 
+@pytest.mark.slow
 def test_tables_that_are_made_again_are_filled_by_repair(any_engine: Engine, store: EventStore) -> None:
     right = rows(any_engine)
     migrations.downgrade(any_engine, "es_0008")
@@ -146,6 +150,7 @@ def test_tables_that_are_made_again_are_filled_by_repair(any_engine: Engine, sto
     assert rows(any_engine) == sorted([*GENERATIONS, *right])
 
 
+@pytest.mark.slow
 @pytest.mark.postgresql
 def test_a_key_without_the_event_type_that_it_includes_is_found_and_repaired(postgres_engine: Engine) -> None:
     """A decision would then read each event that has its tag, whatever its type."""
@@ -168,6 +173,7 @@ class Opened:
     course_id: str
 
 
+@pytest.mark.slow
 def test_on_older_tables_whatever_uses_tags_names_the_command_and_writes_nothing(
     any_engine: Engine, tmp_path: Path
 ) -> None:

@@ -97,6 +97,7 @@ def of(new_postgres_engine: Engine) -> Iterator[Tenants]:
 pytestmark = pytest.mark.postgresql
 
 
+@pytest.mark.slow
 def test_each_tenants_events_are_handled(of: Tenants) -> None:
     expected = {schema: [of.append(schema) for _ in range(number + 1)] for number, schema in enumerate(TENANTS)}
     of.workers().run_until_caught_up()
@@ -108,6 +109,7 @@ def test_each_tenants_events_are_handled(of: Tenants) -> None:
     assert of.handled["tenant_3"] == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.slow
 def test_they_are_handled_as_they_are_appended(of: Tenants) -> None:
     with of.running() as workers:
         for number in range(10):
@@ -118,6 +120,7 @@ def test_they_are_handled_as_they_are_appended(of: Tenants) -> None:
     assert sum(map(len, of.handled.values())) == 10
 
 
+@pytest.mark.slow
 def test_an_idle_tenant_costs_no_statement_and_no_thread(of: Tenants) -> None:
     visits: list[str] = []
     of.at_visit = visits.append
@@ -133,6 +136,7 @@ def test_an_idle_tenant_costs_no_statement_and_no_thread(of: Tenants) -> None:
     assert len(set(statements)) == 1, "a look is one statement"
 
 
+@pytest.mark.slow
 def test_an_append_that_is_open_at_the_look_is_not_missed(of: Tenants) -> None:
     """It has drawn its position, so later looks see the same one. Nothing else is appended."""
     visited = threading.Event()
@@ -152,6 +156,7 @@ def test_an_append_that_is_open_at_the_look_is_not_missed(of: Tenants) -> None:
         engine.dispose()
 
 
+@pytest.mark.slow
 def test_an_event_behind_a_gap_is_not_missed_if_somebody_begins_to_append_before_the_visit(of: Tenants) -> None:
     """The look finds nobody appending. When the visit looks, somebody holds the lock, so the gap is not settled."""
     with of.engine.connect() as connection:
@@ -178,6 +183,7 @@ def test_an_event_behind_a_gap_is_not_missed_if_somebody_begins_to_append_before
     other.dispose()
 
 
+@pytest.mark.slow
 def test_after_a_restart_of_the_server_each_tenant_is_visited(of: Tenants, monkeypatch: pytest.MonkeyPatch) -> None:
     """Commits may be lost by a failover, and others have drawn the same positions."""
     visits: list[str] = []
@@ -199,6 +205,7 @@ def test_after_a_restart_of_the_server_each_tenant_is_visited(of: Tenants, monke
         assert workers.failures == {}
 
 
+@pytest.mark.slow
 def test_a_tenant_that_fails_does_not_stop_the_others(of: Tenants, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tenant, "_LONGEST_BACKOFF_SECONDS", 0.05)
     of.failing.add("tenant_1")
@@ -213,6 +220,7 @@ def test_a_tenant_that_fails_does_not_stop_the_others(of: Tenants, monkeypatch: 
         until(lambda: not workers.failures)
 
 
+@pytest.mark.slow
 def test_a_tenant_without_tables_is_a_failure(of: Tenants) -> None:
     of.schemas = [*TENANTS, "tenant_new"]
     of.stores["tenant_new"] = EventStore(of.engine, schema="tenant_new")
@@ -223,6 +231,7 @@ def test_a_tenant_without_tables_is_a_failure(of: Tenants) -> None:
     assert of.handled["tenant_0"] == [1]
 
 
+@pytest.mark.slow
 def test_tenants_come_and_go(of: Tenants, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tenants, "_LIST_EVERY_SECONDS", 0.0)
     all_schemas, of.schemas = of.schemas, ["tenant_0"]
@@ -249,6 +258,7 @@ def drop(engine: Engine, schema: str) -> None:
             return
 
 
+@pytest.mark.slow
 def test_a_tenant_who_is_dropped_during_a_look_ends_nothing(of: Tenants) -> None:
     with of.running():
         with of.engine.connect() as connection, waiters_for(connection) as waiting:
@@ -259,6 +269,7 @@ def test_a_tenant_who_is_dropped_during_a_look_ends_nothing(of: Tenants) -> None
         until(lambda: of.handled["tenant_0"] == [1])
 
 
+@pytest.mark.slow
 def test_a_role_that_can_not_read_the_sequences_visits_each_time(of: Tenants) -> None:
     role = f"reader_{uuid4().hex}"
     with of.engine.begin() as connection:

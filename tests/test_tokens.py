@@ -167,6 +167,7 @@ def handled(store: EventStore) -> tuple[Worker, list[int]]:
     return Worker(store, projection), positions
 
 
+@pytest.mark.slow
 def test_a_projection_stops_if_what_it_has_handled_is_another_event_now(any_engine: Engine) -> None:
     store = EventStore(any_engine)
     worker, positions = handled(store)
@@ -188,6 +189,7 @@ def test_a_projection_stops_if_what_it_has_handled_is_another_event_now(any_engi
     assert str(events[-1].event_id) in finding.found
 
 
+@pytest.mark.slow
 def test_a_projection_goes_on_if_the_stream_of_its_last_event_was_deleted(any_engine: Engine) -> None:
     store = EventStore(any_engine)
     worker, positions = handled(store)
@@ -280,6 +282,7 @@ def sqlite_file(tmp_path: Path) -> Iterator[tuple[EventStore, Path]]:
     engine.dispose()
 
 
+@pytest.mark.slow
 def test_a_backup_that_is_restored_into_a_live_file_is_noticed(sqlite_file: tuple[EventStore, Path]) -> None:
     store, path = sqlite_file
     fill(store, 40)

@@ -77,6 +77,7 @@ def deadlocks(engine: Engine) -> int:
         return int(connection.execute(text(query)).scalar_one())
 
 
+@pytest.mark.slow
 def test_a_deadlock_is_retried(postgres_url: str) -> None:
     """By default, PostgreSQL looks for deadlocks after a second, when the first attempt has given up."""
     engine = create_engine(postgres_url, connect_args={"options": "-c deadlock_timeout=20ms"})
@@ -109,6 +110,7 @@ def test_a_deadlock_is_retried(postgres_url: str) -> None:
     engine.dispose()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("any_url", ["postgresql"], indirect=True)
 def test_a_further_attempt_locks_what_the_one_before_has_loaded(store: EventStore, accounts: Accounts) -> None:
     for owner in "ab":

@@ -112,6 +112,7 @@ def _comparable(value: Any) -> Any:
 # --- round trips
 
 
+@pytest.mark.slow
 def test_there_and_back_every_column_is_the_same(
     here: EventStore, there: EventStore, back: EventStore, tmp_path: Path
 ) -> None:
@@ -132,6 +133,7 @@ def test_there_and_back_every_column_is_the_same(
     assert migrations.verify(there.engine) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
 def test_what_was_imported_is_a_store_to_go_on_with(
     here: EventStore, there: EventStore, tmp_path: Path, suffix: str
@@ -376,6 +378,7 @@ def test_it_tells_how_far_it_has_come(
 # --- what is there already, and what does not fit
 
 
+@pytest.mark.slow
 def test_an_import_can_be_repeated(here: EventStore, there: EventStore, tmp_path: Path) -> None:
     fill(here)
     export_events(here, tmp_path / "all.jsonl")
@@ -404,6 +407,7 @@ def _changed(**fields: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return lambda line: {**line, **fields}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep_positions", [True, False])
 def test_what_does_not_fit_is_refused(
     here: EventStore, there: EventStore, tmp_path: Path, *, keep_positions: bool
@@ -494,6 +498,7 @@ def test_bad_arguments_are_errors(here: EventStore, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("all*"))
 
 
+@pytest.mark.slow
 def test_tables_that_are_too_old_are_told(bring_to: BringTo, new_engine: Engine, tmp_path: Path) -> None:
     bring_to(new_engine, "es_0005")
     with pytest.raises(SchemaOutdated):
@@ -503,6 +508,7 @@ def test_tables_that_are_too_old_are_told(bring_to: BringTo, new_engine: Engine,
 # --- while others append
 
 
+@pytest.mark.slow
 def test_an_export_ends_before_an_append_under_way(there: EventStore, tmp_path: Path) -> None:
     """The later position is stored already; the earlier one may still appear."""
     with ThreadPoolExecutor(1) as threads:
@@ -518,6 +524,7 @@ def test_an_export_ends_before_an_append_under_way(there: EventStore, tmp_path: 
     assert (exported.events, exported.position) == (2, 2)
 
 
+@pytest.mark.slow
 def test_an_export_under_writers_is_complete_up_to_its_position(
     there: EventStore, here: EventStore, tmp_path: Path
 ) -> None:

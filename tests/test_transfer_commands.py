@@ -1,15 +1,17 @@
 """`eventstore export` and `eventstore import`: what they print, where, and their exit codes."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from sqlalchemy import Engine
+from sqlalchemy import Engine, create_engine
 
 from eventstore import EventStore, NewEvent
 from eventstore.cli import main
 from tests.fix_migrations import url_of
+from tests.source_tables import create_source, insert
 
 
 @pytest.fixture
@@ -25,6 +27,7 @@ def run(engine: Engine, *arguments: str, given: bytes = b"") -> Result:
     return runner.invoke(main, [*arguments, "--url", url_of(engine)], input=given, catch_exceptions=False)
 
 
+@pytest.mark.slow
 def test_a_file_from_one_store_into_another(store: EventStore, shared_postgres_engine: Engine, tmp_path: Path) -> None:
     path = str(tmp_path / "all.jsonl")
     exported = run(store.engine, "export", path)
@@ -89,3 +92,96 @@ def test_wrong_usage(store: EventStore, tmp_path: Path) -> None:
         ["import", str(tmp_path / "missing.jsonl")],
     ):
         assert run(store.engine, *arguments).exit_code == 2
+
+
+@pytest.fixture
+def old_url(tmp_path: Path) -> Iterator[str]:
+    """The URL of another program's database, with thirty rows."""
+    url = f"sqlite:///{tmp_path / 'old.db'}"
+    engine = create_engine(url)
+    create_source(engine, "eventsourcing")
+    with engine.begin() as connection:
+        for number in range(30):
+            insert(connection, "eventsourcing", number)
+    yield url
+    engine.dispose()
+
+
+def test_a_table_of_another_program(old_url: str, sqlite_engine: Engine, tmp_path: Path) -> None:
+    path = tmp_path / "events.toml"
+    path.write_text(
+        'stream = "account-{originator_id}"\n[types]\n"bank.domain:BankAccount.Opened" = "opened"\n', "utf-8"
+    )
+    command = ("import", "--from", old_url, "--reader", "eventsourcing", "--map", str(path), "--verify")
+    checked = run(sqlite_engine, *command[:-1], "--dry-run")
+    assert (checked.exit_code, checked.stdout) == (0, "checked: 0 rows can't be stored; nothing was written\n")
+    done = run(sqlite_engine, *command)
+    assert done.exit_code == 0
+    assert done.stdout.splitlines() == [
+        "imported 30 events in 7 new streams, up to 30",
+        "  23 bank.domain:BankAccount.Deposited",
+        "  7 opened",
+        "  bank.domain:BankAccount.Deposited: 23 rows, 23 events",
+        "  opened: 7 rows, 7 events",
+        "compared 30 rows with the events of 7 streams: equal",
+    ]
+    again = run(sqlite_engine, *command, "--json")
+    result = json.loads(again.stdout)
+    assert (result["events"], result["resumed_after"], result["comparison"]["is_equal"]) == (0, 30, True)
+
+
+def test_rows_that_can_not_be_stored_are_listed(old_url: str, sqlite_engine: Engine) -> None:
+    engine = create_engine(old_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE stored_events SET state = 'secret' WHERE rowid IN (3, 5)")
+    engine.dispose()
+    command = ("import", "--from", old_url, "--reader", "eventsourcing")
+    checked = run(sqlite_engine, *command, "--dry-run")
+    assert (checked.exit_code, checked.stdout) == (1, "checked: 2 rows can't be stored; nothing was written\n")
+    assert "row rowid=3, column 'state'," in checked.stderr
+    refused = run(sqlite_engine, *command)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "secret" not in checked.output + refused.output
+    assert not list(EventStore(sqlite_engine).read_all())
+    skipping = run(sqlite_engine, *command, "--skip-invalid")
+    assert skipping.exit_code == 0
+    assert "  2 left out, because they can't be stored" in skipping.stdout
+
+
+def test_differences_are_a_failure(old_url: str, sqlite_engine: Engine) -> None:
+    command = ("import", "--from", old_url, "--reader", "eventsourcing", "--verify")
+    run(sqlite_engine, *command)
+    engine = create_engine(old_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE stored_events SET topic = 'bank.domain:BankAccount.Closed' WHERE rowid = 3")
+    engine.dispose()
+    compared = run(sqlite_engine, *command)
+    assert compared.exit_code == 1
+    assert "differs in event_type" in compared.stderr
+    assert compared.stdout.endswith("1 difference, in 1 stream\n")
+
+
+def test_wrong_usage_with_a_table(old_url: str, sqlite_engine: Engine, tmp_path: Path) -> None:
+    file = tmp_path / "all.jsonl"
+    file.write_text("", "utf-8")
+    for arguments, said in (
+        ([], "name either the FILE"),
+        ([str(file), "--from", old_url], "name either the FILE"),
+        ([str(file), "--follow"], "--follow is for a table"),
+        ([str(file), "--map", str(file)], "--map is for a table"),
+        (["--from", old_url, "--keep-positions"], "--keep-positions is for a FILE"),
+        (["--from", old_url, "--format", "parquet"], "--format is for a FILE"),
+        (["--from", "nonsense"], "not a URL"),
+    ):
+        refused = run(sqlite_engine, "import", *arguments)
+        assert refused.exit_code == 2
+        assert said in refused.stderr
+    no_map = run(sqlite_engine, "import", "--from", old_url)
+    assert (no_map.exit_code, "missing required field" in no_map.stderr) == (2, True)
+
+
+def test_the_password_of_a_source_is_not_shown(sqlite_engine: Engine) -> None:
+    url = "postgresql://shop:ge%20heim@127.0.0.1:1/old"
+    refused = run(sqlite_engine, "import", "--from", url, "--reader", "message-db")
+    assert refused.exit_code == 1
+    assert "heim" not in refused.output

@@ -199,6 +199,7 @@ def test_a_server_that_is_not_there_is_sqlalchemys_error_too() -> None:
         EventStore(engine).append("order-1", one(), expected_version=ANY)
 
 
+@pytest.mark.slow
 def test_one_lost_connection_empties_the_pool(postgres_url: str) -> None:
     """As a server that was restarted has closed them all: one call fails, not one for each."""
     engine = create_engine(postgres_url, pool_size=5)

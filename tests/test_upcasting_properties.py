@@ -160,6 +160,7 @@ def test_upcasting_commutes_with_paging(
         assert [event.data for event in raw] == [event.data for event in new]
 
 
+@pytest.mark.slow
 @given(st.lists(shapes, min_size=2, max_size=8, unique=True))
 def test_a_way_back_is_always_a_circle(way: list[Shape]) -> None:
     event_types = EventTypes()

@@ -222,6 +222,7 @@ def test_older_schema_versions_are_shown_if_asked_for(any_engine: Engine, versio
     assert [count.other_version for count in older.count(any_engine)] == [0]
 
 
+@pytest.mark.slow
 def test_an_index_answers_the_view(store: EventStore) -> None:
     views = EventViews(registry, indexes=["order.Placed.customer", "everything-kept.moment", "everything-kept.version"])
     store.append("order-1", [OrderPlaced(f"customer {number}") for number in range(3000)], expected_version=0)
@@ -338,6 +339,7 @@ def test_settings_change_nothing(postgres_engine: Engine, views: EventViews, set
     engine.dispose()
 
 
+@pytest.mark.slow
 @pytest.mark.postgresql
 def test_views_stand_in_the_schema_of_the_tables(postgres_engine: Engine) -> None:
     migrations.upgrade(postgres_engine, schema="Events %")

@@ -50,6 +50,7 @@ def failing(name: str = "failing", while_true: Callable[[], bool] = lambda: True
 # --- one in the background
 
 
+@pytest.mark.slow
 def test_a_worker_runs_while_a_block_runs(store: EventStore) -> None:
     projections = ProjectionAdmin(store)
     with Worker(store, folding()).running() as worker:
@@ -160,6 +161,22 @@ def test_a_worker_that_was_stopped_says_so_if_it_is_run_again(store: EventStore)
                 run()
 
 
+def test_a_worker_is_not_run_by_two_threads(store: EventStore) -> None:
+    worker = Worker(store, folding())
+    projections = ProjectionAdmin(store)
+    with worker.running():
+        projections.wait_for("totals", append(store))
+        runs: list[Callable[[], object]] = [
+            worker.run_until_caught_up,
+            worker.running().__enter__,
+            Workers(worker).run_forever,
+        ]
+        for run in runs:
+            with pytest.raises(InvalidInput, match="this worker of projection 'totals' runs already"):
+                run()
+        projections.wait_for("totals", append(store))
+
+
 def test_a_worker_that_is_stopped_before_its_first_run_ends_at_once(store: EventStore) -> None:
     """A signal may come just before."""
     append(store)
@@ -239,6 +256,7 @@ def test_workers_run_several_projections(store: EventStore) -> None:
     assert not any(status.is_running for status in ProjectionAdmin(store).status())
 
 
+@pytest.mark.slow
 def test_a_projection_that_fails_stops_no_other_and_is_retried(
     store: EventStore, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -106,7 +106,12 @@ def _refuse_one_for_all(engine: Engine) -> None:
 
 def maintenance_backend(engine: Engine) -> MaintenanceBackend:
     """Return the maintenance backend for this engine's database. Only that backend's driver is imported."""
-    if engine.dialect.name == "postgresql":
+    return maintenance_backend_of(engine.dialect.name)
+
+
+def maintenance_backend_of(system: str) -> MaintenanceBackend:
+    """Return the maintenance backend for a database system, which is `postgresql` or `sqlite`."""
+    if system == "postgresql":
         from eventstore.backends.postgresql.maintenance import PostgreSQLMaintenance  # noqa: PLC0415
 
         return PostgreSQLMaintenance()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Protocol
 
 import msgspec
@@ -37,6 +38,36 @@ class Size:
     table: str
     index: str | None
     bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAppend:
+    """A transaction that has appended and is still open, so that readers wait for it; or one that was prepared.
+
+    Attributes:
+        pid: The process id of its session; None for a prepared transaction.
+        prepared: The name of a prepared transaction, which may or may not have appended; None for a session.
+        user: Its user; None if this role may not see it.
+        application: Its application_name; None if it is unknown.
+        state: What its session does, such as `idle in transaction`; None if it is unknown.
+        seconds: How long it has been open; None if this role may not see it.
+    """
+
+    pid: int | None
+    prepared: str | None
+    user: str | None
+    application: str | None
+    state: str | None
+    seconds: int | None
+
+
+class Lookup(Enum):
+    """What an index of es_events may lead to; the store creates only that of categories."""
+
+    EVENT_ID = "event_id"
+    CORRELATION_ID = "correlation_id"
+    CAUSATION_ID = "causation_id"
+    CATEGORY = "category"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,4 +153,12 @@ class MaintenanceBackend(Protocol):
 
     def diagnose(self, engine: Engine, run: Run) -> list[Finding]:
         """Check the server, its settings, and transactions that hold readers back."""
+        ...
+
+    def open_appends(self, run: Run) -> list[OpenAppend]:
+        """Return the transactions that readers may wait for, the oldest first; empty if the database has none."""
+        ...
+
+    def lookups(self, run: Run) -> frozenset[Lookup]:
+        """Return what indexes of es_events lead to, for this role, from the catalog."""
         ...

@@ -320,7 +320,7 @@ class Loader(Protocol):
     def find(self, run: Run, keys: Sequence[EventKey]) -> Sequence[Row]:
         """Return the events with these keys that exist.
 
-        The columns: stream id, version, event id, event type, schema version, codec, data, position.
+        The columns: stream id, version, event id, event type, schema version, codec, data, position, metadata as text.
         """
         ...
 

@@ -17,6 +17,7 @@ from eventstore.store import EventStore
 
 AS_JSON: Final = "eventstore.as_json"
 URL_IN_USE: Final = "eventstore.url"
+SOURCE_URL: Final = "eventstore.source_url"
 
 GivenStore = EventStore | Callable[[], EventStore]
 
@@ -40,8 +41,9 @@ class EventStoreGroup(click.Group):
                 raise click.Abort from None
             code = exit_code(error)
             message = _message(error)
-            if URL_IN_USE in ctx.meta:
-                message = without_password(message, ctx.meta[URL_IN_USE])
+            for name in (URL_IN_USE, SOURCE_URL):
+                if name in ctx.meta:
+                    message = without_password(message, ctx.meta[name])
             if ctx.meta.get(AS_JSON):
                 click.echo(json.dumps({"error": type(error).__name__, "message": message, "exit_code": code}))
             else:

@@ -153,7 +153,7 @@ def _part(part: Part) -> dict[str, object]:
 
 def _state(part: Part, runway: Runway | None) -> str:
     if part.state is not PartState.ATTACHED:
-        return part.state.value
+        return str(part.state.value)
     next_position = 1 if runway is None else runway.drawn + 1
     if part.last_position < next_position:
         return "full"

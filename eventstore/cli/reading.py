@@ -1,12 +1,8 @@
 """Commands that read: streams, show, tail."""
 
-import signal
-import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from itertools import chain, islice
-from types import FrameType
 from typing import Any, Final
 
 import click
@@ -15,6 +11,7 @@ from eventstore.cli.completion import complete_streams
 from eventstore.cli.database import store_options
 from eventstore.cli.events import EventPrinter, StoredPrinter
 from eventstore.cli.output import Column, Limited, note, print_rows
+from eventstore.cli.signals import ended_by_ctrl_c
 from eventstore.core.reading import Reader
 from eventstore.errors import DecodingError, EventStoreError
 from eventstore.event_types import EventTypes
@@ -22,7 +19,6 @@ from eventstore.events import RecordedEvent
 from eventstore.filters import EventFilter
 from eventstore.store import EventStore
 from eventstore.streams import StreamOrder
-from eventstore.subscriptions import Subscription
 from eventstore.tokens import PositionToken
 
 POSITIVE: Final = click.IntRange(min=1)
@@ -187,7 +183,7 @@ def tail(
         older = [] if after is None else store.read_all(filter_, after_position=after, limit=limit, **bounds)
         _print(islice(chain(newest, older), limit), print_event)
         return
-    with store.subscribe(filter_, after_position=begin) as subscription, _ended_by_ctrl_c(subscription):
+    with store.subscribe(filter_, after_position=begin) as subscription, ended_by_ctrl_c(subscription.stop):
         events = chain(newest, subscription)
         _print(events if limit is None else _first(events, limit), print_event)
 
@@ -211,31 +207,6 @@ def find(*, store: EventStore, as_json: bool, after: int, **ids: Any) -> None:
 def _print(events: Iterable[RecordedEvent], print_event: EventPrinter) -> None:
     for event in events:
         print_event(event)
-
-
-@contextmanager
-def _ended_by_ctrl_c(subscription: Subscription) -> Iterator[None]:
-    """Stop the subscription on the first Ctrl-C or SIGTERM; a second one acts as usual, in case the database hangs."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before: dict[int, Any] = {number: signal.getsignal(number) for number in numbers}
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        subscription.stop()
-        restore()
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    for number in numbers:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        restore()
 
 
 def _first(events: Iterable[RecordedEvent], limit: int) -> Iterable[RecordedEvent]:

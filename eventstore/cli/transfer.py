@@ -1,10 +1,10 @@
-"""The commands of transfer: export, import."""
+"""The command export."""
 
 import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import click
 
@@ -13,16 +13,16 @@ from eventstore.cli.output import counted
 from eventstore.cli.progress import counting_events
 from eventstore.filters import EventFilter
 from eventstore.store import EventStore
-from eventstore.transfer import Exported, Imported, export_events, import_events
+from eventstore.transfer import Exported, Imported, export_events
 from eventstore.transfer.files import Format
 
-_FORMATS = click.Choice([each.value for each in Format])
-_FORMAT_HELP = "The format of the file. Defaults to that of its suffix: .jsonl or .parquet."
+FORMATS: Final = click.Choice([each.value for each in Format])
+FORMAT_HELP: Final = "The format of the file. Defaults to that of its suffix: .jsonl or .parquet."
 
 
 @click.command("export")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
-@click.option("--format", "format_", type=_FORMATS, help=_FORMAT_HELP)
+@click.option("--format", "format_", type=FORMATS, help=FORMAT_HELP)
 @click.option("--category", "categories", multiple=True, help="Only streams of this category; may be repeated.")
 @click.option("--stream", "stream_ids", multiple=True, help="Only this stream; may be repeated.")
 @click.option("--type", "event_types", multiple=True, help="Only this event type, for analysis; may be repeated.")
@@ -74,47 +74,10 @@ def export(
     if as_json:
         click.echo(json.dumps({**asdict(done), "token": None if done.token is None else str(done.token)}))
         return
-    click.echo(f"exported {_counts(done)}, up to position {done.position}", err=is_stdout)
+    click.echo(f"exported {transfer_counts(done)}, up to position {done.position}", err=is_stdout)
 
 
-@click.command("import")
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True))
-@click.option("--format", "format_", type=_FORMATS, help=_FORMAT_HELP)
-@click.option("--keep-positions", is_flag=True, help="Keep the positions: for a database without other events.")
-@click.option("--batch-size", type=int, default=1000, show_default=True, help="How many events to store at a time.")
-@store_options
-def import_(
-    *,
-    store: EventStore,
-    as_json: bool,
-    file: Path,
-    format_: str | None,
-    keep_positions: bool,
-    batch_size: int,
-) -> None:
-    """Store the events of the export FILE; - is stdin.
-
-    Events keep their ids, versions and times. The import is idempotent: events that are stored already are left out,
-    so repeat it after an interruption. Conflicting events are refused.
-    """
-    is_stdin = str(file) == "-"
-    chosen = Format(format_) if format_ else Format.JSON_LINES if is_stdin else None
-    with counting_events("imported", quiet=as_json) as report:
-        done = import_events(
-            store,
-            sys.stdin.buffer if is_stdin else file,
-            format=chosen,
-            keep_positions=keep_positions,
-            batch_size=batch_size,
-            on_progress=report and (lambda step: report(step.events + step.repeated, step.position, None)),
-        )
-    if as_json:
-        click.echo(json.dumps(asdict(done)))
-        return
-    repeated = f"; {counted(done.repeated, 'event')} stored before" if done.repeated else ""
-    click.echo(f"imported {_counts(done)}{repeated}")
-
-
-def _counts(done: Exported | Imported) -> str:
+def transfer_counts(done: Exported | Imported) -> str:
+    """Return how many of what were exported or imported."""
     counts = {"event": done.events, "snapshot": done.snapshots, "checkpoint": done.checkpoints}
     return ", ".join(counted(count, what) for what, count in counts.items() if count or what == "event")

@@ -86,7 +86,7 @@ class GlobalOrder:
         check_flag("backwards", backwards)
         check_flag("upcast", upcast)
         if backwards:
-            rows = self._rows_backwards(
+            rows = self.rows_backwards(
                 combine(filters),
                 After.of(after_position),
                 _position_or_last(up_to_position),
@@ -426,7 +426,7 @@ class GlobalOrder:
                 total_wait += elapsed
                 wait += elapsed
 
-    def _rows_backwards(
+    def rows_backwards(
         self,
         filters: Sequence[EventFilter],
         after: After,
@@ -436,7 +436,7 @@ class GlobalOrder:
         wait_seconds: float,
         search: PeriodSearch | None,
     ) -> Iterator[Row]:
-        """Read backwards from the newest event, once everything up to it is settled, so that no event appears there.
+        """Yield rows from the newest event backwards, once all up to it are settled, so that no event appears there.
 
         It ends at the position `after`, so gaps at or before that do not matter, as in a read forwards.
         """

@@ -50,13 +50,24 @@ class EventLoader:
             ImportConflict: An event contradicts what is stored.
             HistoryDetached: An event was here, and may have been detached, so it can't be compared.
         """
+        return self.store(run, events, self.lock(run, events))
+
+    def lock(self, run: Run, events: Sequence[StoredEvent]) -> dict[str, int]:
+        """Lock what a batch needs until the transaction ends; return the versions of its streams."""
         if any(tags_of(event.metadata) for event in events):
             self._core.tags_gate(run)
             self._dialect.lock_tags(run, None)  # before any other lock, as in every append
         if self._positions:
             self._dialect.loader.keep_appends_out(run)
         stream_ids = list(dict.fromkeys(check_stream_id(event.stream_id) for event in events))
-        versions = self._dialect.lock_heads(run, stream_ids, create=stream_ids)
+        return self._dialect.lock_heads(run, stream_ids, create=stream_ids)
+
+    def store(self, run: Run, events: Sequence[StoredEvent], versions: Mapping[str, int]) -> int:
+        """Store a batch whose streams are locked at these versions, and call the hooks; return how many were new.
+
+        Raises:
+            ImportConflict: An event contradicts what is stored.
+        """
         new = self._new(run, events, versions)
         if not new:
             return 0
@@ -124,7 +135,7 @@ class EventLoader:
             check_stream(run, event.stream_id)
             msg = "the stream is at a higher version here, but does not have this event"
             raise ImportConflict(event.stream_id, event.version, msg)
-        _, _, event_id, event_type, schema_version, codec, data, position = row
+        _, _, event_id, event_type, schema_version, codec, data, position, _ = row
         if self._dialect.to_uuid(event_id) != event.event_id:
             msg = f"another event is stored there, with the id {self._dialect.to_uuid(event_id)}, not {event.event_id}"
             raise ImportConflict(event.stream_id, event.version, msg)

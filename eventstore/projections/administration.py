@@ -28,6 +28,7 @@ from eventstore.statements.projections import (
     count_dead_letters,
     count_events_after,
     count_pending_after,
+    count_some_dead_letters,
     delete_checkpoint,
     delete_dead_letters,
     delete_dead_letters_after,
@@ -102,19 +103,27 @@ class ProjectionAdmin:
         """The events that projections could not handle."""
         return DeadLetters(self._store, self._gate)
 
-    def status(self, *names: str) -> list[ProjectionStatus]:
+    def status(self, *names: str, count_at_most: int | None = None) -> list[ProjectionStatus]:
         """Return the status of projections that were ever run, in order of their names. It locks nothing.
 
         Args:
             names: The names of the projections. Defaults to all.
+            count_at_most: Count lag and dead letters up to this number only, from 1. Defaults to None: the lag is
+                counted up to a million, and all dead letters are.
+
+        Raises:
+            InvalidInput: An argument is not valid.
         """
         to_time = self._store.core.dialect.to_time
+        at_most = COUNTED_AT_MOST
+        if count_at_most is not None:
+            at_most = min(check_number("count_at_most", count_at_most, minimum=1), at_most)
         with self._run() as run:
-            pending: dict[str, int] = {row[0]: row[1] for row in run(count_dead_letters)}
             checkpoints = [row for row in run(find_checkpoints) if not names or row[0] in names]
+            pending = self._pending(run, {row[0] for row in checkpoints}, count_at_most)
             lags = {}
             for position in {row[1] for row in checkpoints}:
-                ((lag_events,),) = run(count_events_after, after_position=position, at_most=COUNTED_AT_MOST)
+                ((lag_events,),) = run(count_events_after, after_position=position, at_most=at_most)
                 oldest = run(next_event_time, after_position=position)
                 lags[position] = lag_events, to_time(oldest[0][0]) if oldest else None
         statuses: dict[str, list[PartitionStatus]] = {}
@@ -151,6 +160,13 @@ class ProjectionAdmin:
             )
             for name, partitions in statuses.items()
         ]
+
+    @staticmethod
+    def _pending(run: Run, names: set[str], count_at_most: int | None) -> dict[str, int]:
+        """Return the number of pending dead letters of projections; none for those that have none."""
+        if count_at_most is None:
+            return {row[0]: row[1] for row in run(count_dead_letters)}
+        return {name: run(count_some_dead_letters, projection=name, at_most=count_at_most)[0][0] for name in names}
 
     def position(self, name: str) -> int:
         """Return the position of a projection's checkpoint; of its partitions, the lowest one.

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Final
 from uuid import UUID
 
-from eventstore.backends.protocol import Row, Run
+from eventstore.backends.protocol import Dialect, Row, Run
 from eventstore.common.validation import check_number, check_projection_name, check_stream_id
 from eventstore.core.schema_version import SchemaGate
 from eventstore.errors import InvalidInput, ProjectionRunning, UnknownProjection
@@ -79,6 +79,30 @@ class DeadLetter:
     closed_at: datetime | None
 
 
+def letter_of(row: Row, dialect: Dialect) -> DeadLetter:
+    """Return the dead letter in a row with the columns of `letter_columns`."""
+    (
+        projection,
+        position,
+        stream_id,
+        version,
+        event_id,
+        event_type,
+        status,
+        attempts,
+        error,
+        note,
+        first,
+        last,
+        closed,
+    ) = row
+    to_time = dialect.to_time
+    return DeadLetter(
+        projection, position, stream_id, version, dialect.to_uuid(event_id), event_type, DeadLetterStatus(status),
+        attempts, error, note, to_time(first), to_time(last), None if closed is None else to_time(closed),
+    )  # fmt: skip
+
+
 class DeadLetters:
     """The dead letters of one store's projections: `ProjectionAdmin(store).dead_letters`."""
 
@@ -117,22 +141,10 @@ class DeadLetters:
                     after_position=after_position,
                     page_size=_PAGE,
                 )
-            yield from map(self._letter, rows)
+            yield from (letter_of(row, self._store.core.dialect) for row in rows)
             if len(rows) < _PAGE:
                 return
             after_position = rows[-1][1]
-
-    def _letter(self, row: Row) -> DeadLetter:
-        (
-            projection, position, stream_id, version, event_id, event_type, status, attempts, error, note, first, last,
-            closed,
-        ) = row  # fmt: skip
-        to_time = self._store.core.dialect.to_time
-        return DeadLetter(
-            projection, position, stream_id, version, self._store.core.dialect.to_uuid(event_id), event_type,
-            DeadLetterStatus(status), attempts, error, note, to_time(first), to_time(last),
-            None if closed is None else to_time(closed),
-        )  # fmt: skip
 
     def retry(self, projection: Projection, stream_id: str) -> int:
         """Retry the pending dead letters of a stream, in order, each in a separate transaction, until one fails.

@@ -120,7 +120,7 @@ class Worker:
         self._pause_of_failed = Backoff(_SHORTEST_PAUSE_OF_FAILED_SECONDS, LONGEST_BACKOFF_SECONDS)
         self._retry_failed_at = 0.0
         self._waker = Waker()
-        self._stopped = self._is_over = False
+        self._stopped = self._is_over = self._is_running = False
 
     @property
     def projection(self) -> Projection:
@@ -201,9 +201,9 @@ class Worker:
         Raises:
             ProjectionFailed: As for `run_once`.
             EventStoreError: As for `run_once`.
-            InvalidInput: The worker was stopped after an earlier run.
+            InvalidInput: The worker runs already, or was stopped after an earlier run.
         """
-        self.check_not_over()
+        self.check_can_run()
         end = self._runner.end_of_run()
         self._runner.left_out.clear()
         handled, backoff = 0, Backoff(self._shortest, self._longest)
@@ -249,10 +249,10 @@ class Worker:
         Raises:
             ProjectionFailed: As for `run_once`, unless there are partitions.
             EventStoreError: As for `run_once`.
-            InvalidInput: `handle_signals` is True in another thread than the main one, or the worker was stopped after
-                an earlier run.
+            InvalidInput: `handle_signals` is True in another thread than the main one; or the worker runs already, or
+                was stopped after an earlier run.
         """
-        self.check_not_over()
+        self.check_can_run()
         with stopping_at_signals(self.stop, handle_signals=handle_signals), self._marking_stopped():
             backoff, trouble, has_worked = Backoff(self._shortest, self._longest), "", False
             while not self._stopped:
@@ -295,7 +295,7 @@ class Worker:
             ProjectionFailed: As for `run_once`, at the end of the block. If the block has raised an error itself, that
                 one has a note.
             EventStoreError: As for `run_once`: the checkpoint can't be read or created; or at the end of the block.
-            InvalidInput: The worker was stopped after an earlier run.
+            InvalidInput: The worker runs already, or was stopped after an earlier run.
 
         Example:
             ```python
@@ -304,7 +304,7 @@ class Worker:
                 projections.wait_for("order-totals", result)
             ```
         """
-        self.check_not_over()
+        self.check_can_run()
         self.begin()
         name = f"the worker of {self._projection.name!r}"
         with in_background(name, self.run_forever, self.stop, stop_timeout_seconds=stop_timeout_seconds):
@@ -319,12 +319,19 @@ class Worker:
         """
         self._runner.checkpoint()
 
-    def check_not_over(self) -> None:
-        """Check that the worker was not stopped after an earlier run, so that it would silently do nothing.
+    def check_can_run(self) -> None:
+        """Check that the worker is not run by another thread, and was not stopped after an earlier run.
+
+        Two threads would move each other's checkpoints. A run after a stop would silently do nothing.
 
         Raises:
-            InvalidInput: It was.
+            InvalidInput: It is, or it was.
         """
+        if self._is_running:
+            msg = (
+                f"this worker of projection {self._projection.name!r} runs already; make another one for another thread"
+            )
+            raise InvalidInput(msg)
         if self._is_over:
             msg = (
                 f"this worker of projection {self._projection.name!r} was stopped, which is for good; make another one"
@@ -466,10 +473,12 @@ class Worker:
     @contextmanager
     def _marking_stopped(self) -> Iterator[None]:
         """Record at the end that this worker has stopped."""
+        self._is_running = True
         try:
             yield
             self._is_over = self._stopped
         finally:
+            self._is_running = False
             self._mark_stopped()
 
     def _mark_stopped(self) -> None:

@@ -86,8 +86,8 @@ class Workers:
             handle_signals: Stop at SIGTERM and SIGINT, after the current batches. In the main thread only.
 
         Raises:
-            InvalidInput: `handle_signals` is True in another thread than the main one, or a worker was stopped after an
-                earlier run.
+            InvalidInput: `handle_signals` is True in another thread than the main one; or a worker runs already, or was
+                stopped after an earlier run.
             KeyboardInterrupt: Ctrl-C was pressed, and `handle_signals` is False. All workers have finished their batch.
             EventStoreError: A worker has failed, and `stop_on_failure` is True: the error of the first one.
         """
@@ -119,7 +119,7 @@ class Workers:
             EventStoreError: A checkpoint can't be read or created; or as for `run_forever`.
         """
         for worker in self._workers:
-            worker.check_not_over()
+            worker.check_can_run()
             worker.begin()
         projections = ", ".join(dict.fromkeys(repr(worker.projection.name) for worker in self._workers))
         with in_background(
@@ -130,7 +130,7 @@ class Workers:
     def _run(self, run: Callable[[Worker, Waker], object]) -> None:
         """Call a function for each worker, in threads, and wait for all of them. `stop` can be called meanwhile."""
         for worker in self._workers:
-            worker.check_not_over()
+            worker.check_can_run()
         threads = [
             threading.Thread(
                 target=copy_context().run,

@@ -12,7 +12,7 @@ from eventstore.statements.columns import event_columns
 from eventstore.tables import Tables
 
 
-class _MetadataText(ColumnElement[str]):
+class MetadataText(ColumnElement[str]):
     """The text of a key of the metadata, as an index on it must have it: without parameters."""
 
     inherit_cache = False
@@ -22,14 +22,16 @@ class _MetadataText(ColumnElement[str]):
         self.key_in_metadata = key
 
 
-@compiles(_MetadataText, "postgresql")
-def _on_postgresql(element: _MetadataText, *_: Any, **__: Any) -> str:
+@compiles(MetadataText, "postgresql")
+def _on_postgresql(element: MetadataText, *_: Any, **__: Any) -> str:
     return f"(metadata ->> '{element.key_in_metadata}')"
 
 
-@compiles(_MetadataText, "sqlite")
-def _on_sqlite(element: _MetadataText, *_: Any, **__: Any) -> str:
-    return f"CAST(json_extract(metadata, '$.{element.key_in_metadata}') AS TEXT)"
+@compiles(MetadataText, "sqlite")
+def _on_sqlite(element: MetadataText, *_: Any, **__: Any) -> str:
+    key = element.key_in_metadata
+    path = key if key.isidentifier() else f'"{key}"'
+    return f"CAST(json_extract(metadata, '$.{path}') AS TEXT)"
 
 
 def find_by_event_id(tables: Tables) -> ClauseElement:
@@ -40,7 +42,7 @@ def find_by_event_id(tables: Tables) -> ClauseElement:
 @cache
 def find_by_metadata(key: str) -> Statement:
     """Return the statement for a page of the events with a text under a key of their metadata, by position."""
-    return lambda tables: _page(tables).where(_MetadataText(key) == bindparam("value", type_=Text))
+    return lambda tables: _page(tables).where(MetadataText(key) == bindparam("value", type_=Text))
 
 
 def first_and_last(tables: Tables) -> ClauseElement:

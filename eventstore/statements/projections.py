@@ -181,16 +181,15 @@ def lock_partition(tables: Tables) -> ClauseElement:
     Those whose numbers are in `left_out`, such as `,2,5,`, are passed. No row if there is none.
     """
     checkpoints = tables.checkpoints.c
-    number = literal_column("','").concat(func.cast(checkpoints.partition_number, Text)).concat(literal_column("','"))
+    number = func.cast(checkpoints.partition_number, Text)
+    listed = literal_column("'%,'").concat(number).concat(literal_column("',%'"))
     return (
         select(*_locked_columns(tables))
         .where(
             checkpoints.partition_of == bindparam("projection"),
             checkpoints.position < bindparam("settled_position", type_=BigInteger),
             or_(checkpoints.stop_position.is_(None), checkpoints.position < checkpoints.stop_position),
-            bindparam("left_out", type_=Text).not_like(
-                literal_column("'%'").concat(number).concat(literal_column("'%'"))
-            ),
+            bindparam("left_out", type_=Text).not_like(listed),
         )
         .order_by(
             case((checkpoints.failure.is_(None), literal_column("0")), else_=literal_column("1")),
@@ -452,11 +451,11 @@ def projection_health(tables: Tables) -> ClauseElement:
     at_most = bindparam("at_most", type_=BigInteger)
     after = events.position > checkpoints.position
     behind = select(events.position).where(after).limit(at_most).correlate(tables.checkpoints).subquery("behind")
-    is_pending = (
+    is_own_pending = (
         letters.projection == func.coalesce(checkpoints.partition_of, checkpoints.name),
         letters.status == literal_column("'pending'"),
     )
-    pending = select(letters.position).where(*is_pending).limit(at_most)
+    pending = select(letters.position).where(*is_own_pending).limit(at_most)
     oldest = select(events.recorded_at).where(after).order_by(events.position).limit(literal_column("1"))
     columns = (
         _projection(tables),
@@ -501,7 +500,7 @@ def add_dead_letter(tables: Tables) -> ClauseElement:
 
 def blocked_streams(tables: Tables) -> ClauseElement:
     """Return the streams that have a pending dead letter, so that their later events become dead letters, too."""
-    return select(tables.dead_letters.c.stream_id).where(_pending(tables)).distinct()
+    return select(tables.dead_letters.c.stream_id).where(is_pending(tables)).distinct()
 
 
 def count_dead_letters(tables: Tables) -> ClauseElement:
@@ -514,22 +513,25 @@ def count_dead_letters(tables: Tables) -> ClauseElement:
     )
 
 
+def count_some_dead_letters(tables: Tables) -> ClauseElement:
+    """Return how many pending dead letters a projection has, counted up to `at_most`."""
+    letters = tables.dead_letters.c
+    in_order = select(letters.position).where(is_pending(tables)).order_by(letters.stream_id, letters.position)
+    some = in_order.limit(bindparam("at_most", type_=BigInteger)).subquery("counted")
+    return select(func.count().label("pending")).select_from(some)
+
+
 def count_pending_after(tables: Tables) -> ClauseElement:
     """Return how many pending dead letters a projection has after a position."""
     after = tables.dead_letters.c.position > bindparam("after_position", type_=BigInteger)
-    return select(func.count().label("pending")).where(_pending(tables), after)
+    return select(func.count().label("pending")).where(is_pending(tables), after)
 
 
 def find_dead_letters(tables: Tables) -> ClauseElement:
     """Return a page of the dead letters with a status, in order of position."""
     letters = tables.dead_letters.c
-    columns = (
-        letters.projection, letters.position, letters.stream_id, letters.version, letters.event_id, letters.event_type,
-        letters.status, letters.attempts, letters.error, letters.note, letters.first_failed_at, letters.last_failed_at,
-        letters.closed_at,
-    )  # fmt: skip
     return (
-        select(*columns)
+        select(*letter_columns(tables))
         .where(
             letters.projection == bindparam("projection"),
             letters.status == bindparam("status"),
@@ -540,6 +542,16 @@ def find_dead_letters(tables: Tables) -> ClauseElement:
     )
 
 
+def letter_columns(tables: Tables) -> list[ColumnElement[Any]]:
+    """Return the columns of a dead letter, in the order of the attributes of `DeadLetter`."""
+    letters = tables.dead_letters.c
+    return [
+        letters.projection, letters.position, letters.stream_id, letters.version, letters.event_id, letters.event_type,
+        letters.status, letters.attempts, letters.error, letters.note, letters.first_failed_at, letters.last_failed_at,
+        letters.closed_at,
+    ]  # fmt: skip
+
+
 def read_pending(tables: Tables) -> ClauseElement:
     """Return a page of the events of a stream's pending dead letters, in order, with the columns of all reads."""
     events, letters = tables.events.c, tables.dead_letters.c
@@ -547,7 +559,7 @@ def read_pending(tables: Tables) -> ClauseElement:
         select(*event_columns(tables))
         .where(
             events.position == letters.position,
-            _pending(tables),
+            is_pending(tables),
             letters.stream_id == bindparam("stream_id"),
         )
         .order_by(letters.position)
@@ -594,10 +606,10 @@ def delete_dead_letters_after(tables: Tables) -> ClauseElement:
 def _changed(tables: Tables, **values: Any) -> ReturningUpdate[Any]:
     letters = tables.dead_letters
     at_position = letters.c.position == bindparam("at_position", type_=BigInteger)
-    return update_table(letters).where(_pending(tables), at_position).values(**values).returning(letters.c.position)
+    return update_table(letters).where(is_pending(tables), at_position).values(**values).returning(letters.c.position)
 
 
-def _pending(tables: Tables) -> ColumnElement[bool]:
+def is_pending(tables: Tables) -> ColumnElement[bool]:
     """Select pending dead letters by the constant that is also the condition of the partial index."""
     letters = tables.dead_letters.c
     return (letters.projection == bindparam("projection", type_=Text)) & (letters.status == literal_column("'pending'"))

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Text, bindparam, case, literal_column, select
+from sqlalchemy import BigInteger, ColumnElement, Text, bindparam, case, cast, literal_column, select
 from sqlalchemy import update as update_table
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ClauseElement
 
 from eventstore.tables import Tables
@@ -13,7 +14,35 @@ from eventstore.tables import Tables
 def stored_columns(tables: Tables) -> list[ColumnElement[Any]]:
     """Return the columns by which an import decides whether a stored event is the same as the imported one."""
     names = ("stream_id", "version", "event_id", "event_type", "schema_version", "codec", "data", "position")
-    return [tables.events.c[name] for name in names]
+    return [*(tables.events.c[name] for name in names), cast(tables.events.c.metadata, Text).label("metadata")]
+
+
+class _SourceName(ColumnElement[str]):
+    """The name of the source in the metadata of an event that was imported from a table of another program."""
+
+    inherit_cache = False
+    type = Text()
+
+
+@compiles(_SourceName, "postgresql")
+def _on_postgresql(*_: Any, **__: Any) -> str:
+    return "(metadata -> '$imported' ->> 'from')"
+
+
+@compiles(_SourceName, "sqlite")
+def _on_sqlite(*_: Any, **__: Any) -> str:
+    return """json_extract(metadata, '$."$imported".from')"""
+
+
+def newest_from_source(tables: Tables) -> ClauseElement:
+    """Return the metadata of the newest event that was imported from a source, searching backwards in the log."""
+    events = tables.events.c
+    return (
+        select(cast(events.metadata, Text).label("metadata"))
+        .where(_SourceName() == bindparam("source", type_=Text))
+        .order_by(events.position.desc())
+        .limit(literal_column("1"))
+    )
 
 
 def set_imported_head(tables: Tables) -> ClauseElement:

@@ -9,6 +9,8 @@ With DATABASE_URL=postgresql://user@host/database it runs on PostgreSQL. The par
     flask --app examples/flask_shop create-tables
     flask --app examples/flask_shop work
     gunicorn -c examples/flask_shop/gunicorn_settings.py
+
+With FLASK_BROWSER_PASSWORD=secret, /events/ shows what is stored to whoever knows the password.
 """
 
 import os
@@ -19,6 +21,7 @@ from sqlalchemy import make_url
 
 from flask_shop.command_line import create_tables, start, work
 from flask_shop.database import db, events
+from flask_shop.looking import browser
 from flask_shop.pages import pages
 
 
@@ -36,6 +39,7 @@ def create_app(url: str | None = None) -> Flask:
     db.init_app(app)
     events.init_app(app)
     app.register_blueprint(pages)
+    app.register_blueprint(browser, url_prefix="/events")
     for command in (create_tables, work, start):
         app.cli.add_command(command)
     return app

@@ -119,6 +119,7 @@ def test_a_savepoint_that_is_rolled_back_frees_its_tags(store: EventStore) -> No
         store.append("b-1", tagged("course:1"), expected_version=ANY)
 
 
+@pytest.mark.slow
 def test_a_prepared_transaction_keeps_its_tags_locked(store: EventStore, threads: ThreadPoolExecutor) -> None:
     with store.engine.connect() as connection:
         if connection.execute(text("SHOW max_prepared_transactions")).scalar_one() == "0":
@@ -202,6 +203,7 @@ def test_a_transaction_locks_so_many_tags_and_no_more(store: EventStore) -> None
     assert last.version == 300 + 240 + 1
 
 
+@pytest.mark.slow
 def test_with_all_tags_locked_a_transaction_may_go_on_without_end(store: EventStore) -> None:
     with store.transaction() as tx:
         for number in range(10):
@@ -251,6 +253,7 @@ def test_a_boundary_is_refused_after_tags_were_added_to_old_events(store: EventS
     store.append("a-2", tagged("x"), expected_version=ANY, condition=again)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("has_tags", "positions"),
     [(True, False), (True, True), (False, False)],
@@ -323,6 +326,7 @@ store.append("a-1", NewEvent("enrolled", tags=["course:1"]), expected_version=AN
 """
 
 
+@pytest.mark.slow
 def test_a_client_that_is_killed_between_the_two_statements_stores_nothing_and_frees_its_tags(
     make_engine: Callable[..., Engine], threads: ThreadPoolExecutor
 ) -> None:
@@ -351,6 +355,7 @@ def test_the_key_of_a_tag_is_what_all_clients_compute() -> None:
     assert constants["name_of_es_event_tags"] == "a.es_event_tags"
 
 
+@pytest.mark.slow
 def test_on_older_tables_only_what_uses_tags_is_refused(empty_postgres_url: str) -> None:
     engine = create_engine(empty_postgres_url)
     migrations.upgrade(engine, "es_0008")
@@ -387,6 +392,7 @@ def test_a_refused_lock_of_all_tags_is_not_taken_for_one_that_is_held(
     assert running.result().version == 1
 
 
+@pytest.mark.slow
 def test_who_has_locked_all_tags_of_one_schema_has_none_of_another(
     empty_postgres_url: str, threads: ThreadPoolExecutor
 ) -> None:

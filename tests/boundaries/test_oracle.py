@@ -57,6 +57,7 @@ def test_decisions_are_right_behind_pgbouncer(
     assert courses.counts["stored"] > 0
 
 
+@pytest.mark.slow
 def test_decisions_are_right_if_many_tags_have_the_same_key(
     make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,10 +124,11 @@ def test_the_judge_finds_a_blind_decision_if_the_boundary_is_the_highest_positio
 
 
 @pytest.mark.slow
-def test_of_16_requests_against_one_boundary_one_wins_in_each_of_60_rounds(store: EventStore) -> None:
+@pytest.mark.parametrize("rounds", [10, pytest.param(60, marks=pytest.mark.long)])
+def test_of_16_requests_against_one_boundary_one_wins_in_each_round(store: EventStore, rounds: int) -> None:
     """Marten's #5300: a decision that was made between the read of the boundary and that of its events."""
     with ThreadPoolExecutor(16) as threads:
-        for number in range(60):
+        for number in range(rounds):
             seat, barrier = EventFilter(tags=[f"seat:{number}"]), Barrier(16)
 
             def take(request: int, number: int = number, seat: EventFilter = seat, barrier: Barrier = barrier) -> bool:

@@ -21,6 +21,7 @@ from tests.waiting import start_waiting
 pytestmark = pytest.mark.postgresql
 
 
+@pytest.mark.slow
 def test_an_append_on_a_condition_without_tags_waits_for_all_appends_under_way_and_is_refused(
     store: EventStore, threads: ThreadPoolExecutor
 ) -> None:
@@ -38,6 +39,7 @@ def test_an_append_on_a_condition_without_tags_waits_for_all_appends_under_way_a
         assert len(boundary) == number + 1
 
 
+@pytest.mark.slow
 def test_other_appends_wait_for_one_on_a_condition_without_tags_and_readers_do_not(
     store: EventStore, threads: ThreadPoolExecutor
 ) -> None:

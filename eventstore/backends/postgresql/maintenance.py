@@ -5,16 +5,17 @@ from typing import Final
 
 from sqlalchemy import Engine
 
-from eventstore.backends.maintenance import Positions, Size, TagChange
+from eventstore.backends.maintenance import Lookup, OpenAppend, Positions, Size, TagChange
 from eventstore.backends.postgresql.diagnosis import diagnose
 from eventstore.backends.postgresql.positions import positions_of
 from eventstore.backends.protocol import Row, Run
 from eventstore.errors import UnsuitableSetting
 from eventstore.findings import Finding
 from eventstore.statements.postgresql.copy import row_security
+from eventstore.statements.postgresql.diagnosis import prepared_transactions, unfinished_appends
 from eventstore.statements.postgresql.lock_table import lock_events
 from eventstore.statements.postgresql.positions import set_last_position
-from eventstore.statements.postgresql.statistics import database_size, estimated_rows, sizes
+from eventstore.statements.postgresql.statistics import database_size, estimated_rows, indexed_expressions, sizes
 from eventstore.statements.postgresql.tag_rows import (
     delete_superfluous_tags,
     missing_tags,
@@ -24,6 +25,16 @@ from eventstore.statements.postgresql.tag_rows import (
 )
 
 _LOG: Final = "es_events"
+
+_INDEXED: Final = {
+    "category": Lookup.CATEGORY,
+    "event_id": Lookup.EVENT_ID,
+    "metadata ->> 'correlation_id'::text": Lookup.CORRELATION_ID,
+    "metadata ->> 'causation_id'::text": Lookup.CAUSATION_ID,
+}
+"""The first column or expression of an index, as the server prints it, and what it leads to."""
+
+_IN_METADATA: Final = frozenset({Lookup.CORRELATION_ID, Lookup.CAUSATION_ID})
 
 
 class PostgreSQLMaintenance:
@@ -99,3 +110,15 @@ class PostgreSQLMaintenance:
     def diagnose(self, engine: Engine, run: Run) -> list[Finding]:
         """Check settings, unfinished transactions, upkeep, and whether there is a connection pooler."""
         return diagnose(engine, run)
+
+    def open_appends(self, run: Run) -> list[OpenAppend]:
+        """Read the sessions and the prepared transactions of this database."""
+        found = [OpenAppend(pid, None, *others) for pid, *others in run(unfinished_appends)]
+        found += [OpenAppend(None, name, user, None, None, age) for name, user, age in run(prepared_transactions)]
+        return sorted(found, key=lambda each: -1 if each.seconds is None else -each.seconds)
+
+    def lookups(self, run: Run) -> frozenset[Lookup]:
+        """Read the catalog. A policy must see a row before an expression on it, so that its index is not used."""
+        expressions = {text.strip("()") for (text,) in run(indexed_expressions)}
+        found = frozenset(lookup for text, lookup in _INDEXED.items() if text in expressions)
+        return found - _IN_METADATA if run(row_security)[0][0] else found

@@ -8,13 +8,13 @@ from typing import Any, Final
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
-from eventstore.backends.maintenance import Positions, Size, TagChange
+from eventstore.backends.maintenance import Lookup, OpenAppend, Positions, Size, TagChange
 from eventstore.backends.protocol import Row, Run
 from eventstore.findings import Finding, Level
 from eventstore.statements.global_order import newest_position
 from eventstore.statements.sqlite.positions import add_last_drawn, forget_last_drawn, last_drawn_position
 from eventstore.statements.sqlite.settings import setting
-from eventstore.statements.sqlite.statistics import database_size, sizes
+from eventstore.statements.sqlite.statistics import database_size, indexes_of_events, sizes
 from eventstore.statements.sqlite.tag_rows import (
     delete_superfluous_tags,
     missing_tags,
@@ -27,6 +27,13 @@ from eventstore.statements.statistics import count_rows
 _COUNTED: Final = ("streams", "snapshots", "checkpoints", "dead_letters", "schema")
 _SYNCHRONOUS: Final = {0: "OFF", 1: "NORMAL", 2: "FULL", 3: "EXTRA"}
 _NORMAL: Final = 1
+_INDEXED: Final = {
+    "category": Lookup.CATEGORY,
+    "event_id": Lookup.EVENT_ID,
+    "CAST(json_extract(metadata, '$.correlation_id') AS TEXT)": Lookup.CORRELATION_ID,
+    "CAST(json_extract(metadata, '$.causation_id') AS TEXT)": Lookup.CAUSATION_ID,
+}
+"""The first column or expression of an index, as SQLite must have it to use the index, and what it leads to."""
 
 
 class SQLiteMaintenance:
@@ -104,6 +111,20 @@ class SQLiteMaintenance:
             _foreign_keys(self._setting(run, "foreign_keys")),
             _synchronous(int(self._setting(run, "synchronous"))),
         ]
+
+    def open_appends(self, run: Run) -> list[OpenAppend]:  # noqa: ARG002  # readers wait for none
+        """Return none: an append is committed before the next one begins."""
+        return []
+
+    def lookups(self, run: Run) -> frozenset[Lookup]:
+        """Read the definitions of the indexes, except those of a part of the rows."""
+        indexed = {" ".join(sql.partition("(")[2].split()) for (sql,) in run(indexes_of_events)}
+        whole = {text for text in indexed if " WHERE " not in text.upper()}
+        return frozenset(
+            lookup
+            for text, lookup in _INDEXED.items()
+            if any(each.startswith((f"{text})", f"{text},")) for each in whole)
+        )
 
     def _setting(self, run: Run, name: str) -> Any:
         return run(setting(name))[0][0]

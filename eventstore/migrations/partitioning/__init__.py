@@ -1,4 +1,4 @@
-"""Partitions of es_events by position, on PostgreSQL: half the WAL for each append, and old parts can be detached.
+"""Partitions of es_events by position, on PostgreSQL: appends change small indexes, and old parts can be detached.
 
 `enable` makes the log that is there the first part, online, and copies nothing. Run `add` regularly, so that there is
 always a part for the next events. (docs/how-to/partitions.md)

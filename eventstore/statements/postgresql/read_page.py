@@ -144,11 +144,16 @@ def _lookup(
             ) AS match_{n}
         """
     first, *others = [field for field in FIELDS if field in fields]
-    matches = "".join(f" AND (candidate.{FIELDS[field]} || '') = any(:{field}_{n})" for field in others) + in_partition
+    matches = "".join(f" AND (candidate.{FIELDS[field]} || '') = any(:{field}_{n})" for field in others)
+    of_values = ""
+    if partitioned and first == "stream_ids":  # each of them is in the partition, or no event of it is
+        of_values = f" WHERE true{_is_in_partition(f'filter_{n}.value')}"
+    else:
+        matches += in_partition
     if first == "stream_ids":
         key = "candidate.stream_id, candidate.version"
         after, last = f"({_last_version(events, n, f'after_position_{n}', streams)})", str(MAX_VERSION)
-        if direction:
+        if direction or partitioned:  # the page of a partition ends long before the stream
             last = f"({_last_version(events, n, 'up_to_position', streams)})"
         else:
             matches += " AND candidate.position + 0 <= :up_to_position"
@@ -168,7 +173,7 @@ def _lookup(
                 WHERE ({key}) > (filter_{n}.value, {after}) AND ({key}) <= (filter_{n}.value, {last}){matches}
                 ORDER BY {key.replace(",", f"{direction},")}{direction}
                 LIMIT :page_size
-            ) AS match_{n} ON true
+            ) AS match_{n} ON true{of_values}
     """
 
 

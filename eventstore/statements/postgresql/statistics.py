@@ -15,6 +15,7 @@ from sqlalchemy import (
     or_,
     select,
     table,
+    true,
 )
 from sqlalchemy.sql import ClauseElement
 
@@ -23,13 +24,18 @@ from eventstore.tables import Tables
 
 _CLASSES = table(
     "pg_class",
-    *[column(name) for name in ("oid", "relname", "reltuples", "relpages")],
+    *[column(name) for name in ("oid", "relname", "reltuples", "relpages", "relam")],
     schema="pg_catalog",
 )
 
 
+_METHODS = table("pg_am", column("oid"), column("amname"), schema="pg_catalog")
 _INHERITS = table("pg_inherits", column("inhrelid"), column("inhparent"), schema="pg_catalog")
-_INDEXES = table("pg_index", column("indexrelid"), column("indrelid"), schema="pg_catalog")
+_INDEXES = table(
+    "pg_index",
+    *[column(name) for name in ("indexrelid", "indrelid", "indisvalid", "indpred")],
+    schema="pg_catalog",
+)
 
 
 def estimated_rows(tables: Tables) -> ClauseElement:
@@ -69,6 +75,22 @@ def sizes(tables: Tables) -> ClauseElement:
         .where(_is_ours(tables))
     )
     return of_tables.union_all(of_indexes)
+
+
+def indexed_expressions(tables: Tables) -> ClauseElement:
+    """Return (first column or expression) of the B-tree indexes of es_events that have all its rows and are valid."""
+    first = func.pg_get_indexdef(_INDEXES.c.indexrelid, literal_column("1"), true())
+    b_tree = select(_METHODS.c.oid).where(_METHODS.c.amname == literal_column("'btree'"))
+    return (
+        select(first.label("first"))
+        .select_from(_INDEXES.join(_CLASSES, _CLASSES.c.oid == _INDEXES.c.indexrelid))
+        .where(
+            _INDEXES.c.indrelid == func.to_regclass(name_of_events(tables)),
+            _INDEXES.c.indisvalid,
+            _INDEXES.c.indpred.is_(None),
+            _CLASSES.c.relam == b_tree.scalar_subquery(),
+        )
+    )
 
 
 def database_size(_: Tables) -> ClauseElement:

@@ -8,7 +8,7 @@ from eventstore.tables import Tables
 _PAGES_OF_SQLITE = table("dbstat", column("name"), column("pgsize"), column("aggregate"))
 
 
-_OBJECTS_OF_SQLITE = table("sqlite_master", column("type"), column("name"), column("tbl_name"))
+_OBJECTS_OF_SQLITE = table("sqlite_master", column("type"), column("name"), column("tbl_name"), column("sql"))
 
 
 def sizes(tables: Tables) -> ClauseElement:
@@ -19,6 +19,13 @@ def sizes(tables: Tables) -> ClauseElement:
     return select(objects.tbl_name, func.iif(is_index, objects.name, null()).label("index"), pages.pgsize).where(
         pages.name == objects.name, pages.aggregate == literal_column("1"), objects.tbl_name.in_(names)
     )
+
+
+def indexes_of_events(tables: Tables) -> ClauseElement:
+    """Return (definition) of the indexes of es_events, except those of constraints."""
+    objects = _OBJECTS_OF_SQLITE.c
+    of_events = objects.tbl_name == literal_column(f"'{tables.events.name}'")
+    return select(objects.sql).where(objects.type == literal_column("'index'"), of_events, objects.sql.is_not(None))
 
 
 def database_size(_: Tables) -> ClauseElement:

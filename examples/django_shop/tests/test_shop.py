@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.db import IntegrityError, transaction
 from django.test import TestCase
@@ -29,6 +30,13 @@ class ShopTest(TestCase):
         self.assertEqual((summary.status, str(summary.total), summary.version), ("paid", "8.40", 2))
         events = [event.event_type for event in get_store().read_stream("order-1")]
         self.assertEqual(events, ["order-placed", "order-paid"])
+
+    def test_the_browser_of_streams_is_for_superusers(self) -> None:
+        self.place()
+        self.assertRedirects(self.client.get("/events/"), "/admin/login/?next=%2Fevents%2F")
+        self.client.force_login(get_user_model().objects.create_superuser("ada", password=""))
+        self.assertContains(self.client.get("/events/stream?id=order-1"), "order-placed")
+        self.assertContains(self.client.get("/events/state?stream=order-1"), "placed")
 
     def test_a_form_that_is_sent_twice_is_one_order(self) -> None:
         for _ in range(2):

@@ -30,6 +30,7 @@ LONGEST_STEPS = 120
 TEA = {"customer": "Ada", "quantities": {"tea": 2}}
 
 
+@pytest.mark.slow
 def test_an_order_is_placed_paid_and_listed(server: Server) -> None:
     with httpx.Client(base_url=server.url) as client:
         path = f"/orders/{uuid4()}"
@@ -50,6 +51,7 @@ def test_an_order_is_placed_paid_and_listed(server: Server) -> None:
     assert in_tables(server.store) == in_events(server.store)
 
 
+@pytest.mark.slow
 def test_what_is_refused_stores_nothing(server: Server) -> None:
     with httpx.Client(base_url=server.url) as client:
         path = f"/orders/{uuid4()}"
@@ -65,6 +67,7 @@ def test_what_is_refused_stores_nothing(server: Server) -> None:
         assert len(list(server.store.read_all())) == 1
 
 
+@pytest.mark.slow
 def test_the_rules() -> None:
     placed = OrderPlaced(customer="Ada", quantities={"tea": 2}, total_cents=840)
     paid = OrderPaid(customer="Ada", amount_cents=840)
@@ -77,6 +80,7 @@ def test_the_rules() -> None:
         given(orders, placed, paid).when(Order.pay).then_nothing()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("any_url", [pytest.param("postgresql", marks=pytest.mark.postgresql)], indirect=True)
 def test_a_request_that_waits_for_the_database_stops_no_other(server: Server) -> None:
     order_id = uuid4()
@@ -125,6 +129,7 @@ async def test_concurrent_requests_and_followers(server: Server, orders: int, fo
     await eventually(server.is_idle)
 
 
+@pytest.mark.slow
 async def test_an_order_is_followed_from_the_beginning(server: Server) -> None:
     path = f"/orders/{uuid4()}"
     async with client_of(server.url) as client:

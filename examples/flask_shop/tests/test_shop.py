@@ -40,6 +40,7 @@ def agree(shop: Flask) -> dict[str, Any]:
         return orders_in_table()
 
 
+@pytest.mark.slow
 def test_an_order_is_placed_paid_and_shown_with_its_history(shop: Flask, client: FlaskClient) -> None:
     page = place(client, tea=2, cup=1)
     assert client.post(f"{page}/pay", headers={"X-Request-ID": "request-19"}).location == page
@@ -51,6 +52,16 @@ def test_an_order_is_placed_paid_and_shown_with_its_history(shop: Flask, client:
     assert "€ 18.20" in client.get("/").text
 
 
+def test_the_browser_of_streams_asks_for_its_password(shop: Flask, client: FlaskClient) -> None:
+    order_id = place(client).rpartition("/")[2]
+    assert client.get("/events/").status_code == 403
+    shop.config["BROWSER_PASSWORD"] = "tea"  # noqa: S105  # of the test
+    assert client.get("/events/").status_code == 401
+    assert client.get("/events/", auth=("anyone", "coffee")).status_code == 403
+    shown = client.get(f"/events/state?stream=order-{order_id}", auth=("anyone", "tea")).text
+    assert "Ada" in shown
+
+
 def test_an_order_is_cancelled(shop: Flask, client: FlaskClient) -> None:
     page = place(client)
     assert client.post(f"{page}/cancel", data={"reason": "too late"}).status_code == 303
@@ -59,6 +70,7 @@ def test_an_order_is_cancelled(shop: Flask, client: FlaskClient) -> None:
     assert [order[3] for order in agree(shop).values()] == [2]
 
 
+@pytest.mark.slow
 def test_what_is_sent_again_happens_once(shop: Flask, client: FlaskClient) -> None:
     order_id = str(uuid4())
     page = place(client, order_id=order_id)
@@ -119,6 +131,7 @@ def test_the_one_who_is_late_decides_again(shop: Flask, client: FlaskClient) -> 
     assert [order[3] for order in agree(shop).values()] == [2]
 
 
+@pytest.mark.slow
 def test_the_worker_keeps_the_table_of_customers(shop: Flask, client: FlaskClient) -> None:
     client.post(f"{place(client, tea=1)}/pay")
     place(client, cup=1)
@@ -136,6 +149,7 @@ def test_alembic_finds_nothing_to_do(shop: Flask) -> None:
         assert compare_metadata(context, db.metadata) == []
 
 
+@pytest.mark.slow
 def test_its_commands_make_the_tables(tmp_path: Path) -> None:
     run = create_app(f"sqlite:///{tmp_path}/shop.db").test_cli_runner()
     assert run.invoke(args=["eventstore", "check"]).exit_code == 3, "there are no tables"
@@ -144,6 +158,7 @@ def test_its_commands_make_the_tables(tmp_path: Path) -> None:
         assert done.exit_code == 0, done.output
 
 
+@pytest.mark.slow
 def test_one_command_starts_all_of_it(shop: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     def visit(_: str, __: int, app: Flask, *, threaded: bool) -> None:
         client = app.test_client()
@@ -158,6 +173,7 @@ def test_one_command_starts_all_of_it(shop: Flask, monkeypatch: pytest.MonkeyPat
     assert started.exit_code == 0, started.output
 
 
+@pytest.mark.slow
 def test_the_rules_of_an_order(client: FlaskClient, shop: Flask) -> None:
     with shop.test_request_context():
         orders = ordering.orders()

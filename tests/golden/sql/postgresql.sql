@@ -128,6 +128,393 @@ SELECT coalesce(max(tag.position), 0) + 1 AS position, '' AS tag, '' AS event_ty
 FROM es_event_tags AS tag
 WHERE tag.tag = '';
 
+-- browsing.count_some_streams
+SELECT count(*) AS streams
+FROM (SELECT 1 AS one FROM es_streams LIMIT %(at_most)b::BIGINT + 1) AS counted;
+
+-- browsing.count_tag
+SELECT count(*) AS events
+FROM (
+    SELECT 1 AS one
+    FROM es_event_tags
+    WHERE es_event_tags.tag = %(tag)b::TEXT
+    ORDER BY es_event_tags.position
+    LIMIT 1001
+) AS counted;
+
+-- browsing.dead_letters_before
+SELECT
+    es_dead_letters.projection,
+    es_dead_letters.position,
+    es_dead_letters.stream_id,
+    es_dead_letters.version,
+    es_dead_letters.event_id,
+    es_dead_letters.event_type,
+    es_dead_letters.status,
+    es_dead_letters.attempts,
+    es_dead_letters.error,
+    es_dead_letters.note,
+    es_dead_letters.first_failed_at,
+    es_dead_letters.last_failed_at,
+    es_dead_letters.closed_at
+FROM es_dead_letters
+WHERE es_dead_letters.projection = %(projection)b::TEXT
+    AND es_dead_letters.position < %(before_position)b::BIGINT
+ORDER BY es_dead_letters.position DESC
+LIMIT 201;
+
+-- browsing.end_of_window
+SELECT es_event_tags.position
+FROM es_event_tags
+WHERE es_event_tags.tag = %(tag)b::TEXT AND es_event_tags.position < %(before_position)b::BIGINT
+ORDER BY es_event_tags.position DESC
+LIMIT 1
+OFFSET 999;
+
+-- browsing.ends_of_log
+SELECT (SELECT es_events.position FROM es_events ORDER BY es_events.position LIMIT 1) AS lowest,
+(SELECT es_events.position FROM es_events ORDER BY es_events.position DESC LIMIT 1) AS highest;
+
+-- browsing.events_of_tags(0)
+SELECT
+    window_of_tag.position,
+    window_of_tag.event_type,
+    (SELECT es_events.stream_id FROM es_events WHERE es_events.position = window_of_tag.position) AS stream_id,
+    (SELECT es_events.version FROM es_events WHERE es_events.position = window_of_tag.position) AS version,
+    (SELECT es_events.recorded_at FROM es_events WHERE es_events.position = window_of_tag.position) AS recorded_at
+FROM (
+    SELECT own.position AS position, own.event_type AS event_type
+    FROM es_event_tags AS own
+    WHERE own.tag = %(tag)b::TEXT AND own.position < %(before_position)b::BIGINT
+    ORDER BY own.position DESC
+    LIMIT 201
+) AS window_of_tag
+ORDER BY window_of_tag.position DESC
+LIMIT 201;
+
+-- browsing.events_of_tags(2)
+SELECT
+    window_of_tag.position,
+    window_of_tag.event_type,
+    (SELECT es_events.stream_id FROM es_events WHERE es_events.position = window_of_tag.position) AS stream_id,
+    (SELECT es_events.version FROM es_events WHERE es_events.position = window_of_tag.position) AS version,
+    (SELECT es_events.recorded_at FROM es_events WHERE es_events.position = window_of_tag.position) AS recorded_at
+FROM (
+    SELECT own.position AS position, own.event_type AS event_type
+    FROM es_event_tags AS own
+    WHERE own.tag = %(tag)b::TEXT AND own.position < %(before_position)b::BIGINT
+    ORDER BY own.position DESC
+    LIMIT 1000
+) AS window_of_tag
+WHERE (
+    SELECT 1 AS one
+    FROM es_event_tags AS tags_0
+    WHERE tags_0.tag = %(tags_0)b::TEXT AND tags_0.position = window_of_tag.position
+) = 1
+    AND (
+        SELECT 1 AS one
+        FROM es_event_tags AS tags_1
+        WHERE tags_1.tag = %(tags_1)b::TEXT AND tags_1.position = window_of_tag.position
+    ) = 1
+ORDER BY window_of_tag.position DESC
+LIMIT 201;
+
+-- browsing.find_dead_letter
+SELECT
+    es_dead_letters.projection,
+    es_dead_letters.position,
+    es_dead_letters.stream_id,
+    es_dead_letters.version,
+    es_dead_letters.event_id,
+    es_dead_letters.event_type,
+    es_dead_letters.status,
+    es_dead_letters.attempts,
+    es_dead_letters.error,
+    es_dead_letters.note,
+    es_dead_letters.first_failed_at,
+    es_dead_letters.last_failed_at,
+    es_dead_letters.closed_at
+FROM es_dead_letters
+WHERE es_dead_letters.projection = %(projection)b::TEXT
+    AND es_dead_letters.position = %(at_position)b::BIGINT;
+
+-- browsing.heads_of_recent_events(of_category=False)
+WITH recent AS (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_type AS event_type,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.position < %(before_position)b::BIGINT
+        AND es_events.position >= %(from_position)b::BIGINT
+    ORDER BY es_events.position DESC
+    LIMIT 1000
+)
+SELECT
+    recent.position,
+    recent.stream_id,
+    recent.version,
+    recent.event_type,
+    recent.recorded_at,
+    (SELECT head.version FROM es_streams AS head WHERE head.stream_id = recent.stream_id) AS head_version
+FROM recent
+ORDER BY recent.position DESC;
+
+-- browsing.heads_of_recent_events(of_category=True)
+WITH recent AS (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_type AS event_type,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE (es_events.category, es_events.position) < (%(category)b::TEXT, %(before_position)b::BIGINT)
+        AND es_events.category >= %(category)b::TEXT
+    ORDER BY es_events.category DESC, es_events.position DESC
+    LIMIT 1000
+)
+SELECT
+    recent.position,
+    recent.stream_id,
+    recent.version,
+    recent.event_type,
+    recent.recorded_at,
+    (SELECT head.version FROM es_streams AS head WHERE head.stream_id = recent.stream_id) AS head_version
+FROM recent
+ORDER BY recent.position DESC;
+
+-- browsing.largest_streams_of_sample(of_category=False)
+WITH RECURSIVE sample(position) AS (
+    SELECT (SELECT es_events.position FROM es_events ORDER BY es_events.position LIMIT 1) AS position
+    UNION ALL
+    SELECT (
+        SELECT es_events.position
+        FROM es_events
+        WHERE es_events.position >= sample.position + %(stride)b::BIGINT
+        ORDER BY es_events.position
+        LIMIT 1
+    ) AS position
+    FROM sample
+    WHERE sample.position IS NOT NULL
+)
+SELECT
+    largest.stream_id,
+    largest.version,
+    (SELECT head.created_at FROM es_streams AS head WHERE head.stream_id = largest.stream_id) AS created_at,
+    (SELECT head.updated_at FROM es_streams AS head WHERE head.stream_id = largest.stream_id) AS updated_at
+FROM (
+    SELECT
+        sampled.stream_id AS stream_id,
+        (SELECT head.version FROM es_streams AS head WHERE head.stream_id = sampled.stream_id) AS version
+    FROM (
+        SELECT DISTINCT (SELECT es_events.stream_id FROM es_events WHERE es_events.position = sample.position) AS stream_id
+        FROM sample
+        WHERE sample.position IS NOT NULL
+    ) AS sampled
+    WHERE sampled.stream_id IS NOT NULL
+    ORDER BY version DESC, sampled.stream_id
+    LIMIT 200
+) AS largest
+ORDER BY largest.version DESC, largest.stream_id;
+
+-- browsing.largest_streams_of_sample(of_category=True)
+WITH RECURSIVE sample(position) AS (
+    SELECT (SELECT es_events.position FROM es_events ORDER BY es_events.position LIMIT 1) AS position
+    UNION ALL
+    SELECT (
+        SELECT es_events.position
+        FROM es_events
+        WHERE es_events.position >= sample.position + %(stride)b::BIGINT
+        ORDER BY es_events.position
+        LIMIT 1
+    ) AS position
+    FROM sample
+    WHERE sample.position IS NOT NULL
+)
+SELECT
+    largest.stream_id,
+    largest.version,
+    (SELECT head.created_at FROM es_streams AS head WHERE head.stream_id = largest.stream_id) AS created_at,
+    (SELECT head.updated_at FROM es_streams AS head WHERE head.stream_id = largest.stream_id) AS updated_at
+FROM (
+    SELECT
+        sampled.stream_id AS stream_id,
+        (SELECT head.version FROM es_streams AS head WHERE head.stream_id = sampled.stream_id) AS version
+    FROM (
+        SELECT DISTINCT (SELECT es_events.stream_id FROM es_events WHERE es_events.position = sample.position) AS stream_id
+        FROM sample
+        WHERE sample.position IS NOT NULL
+    ) AS sampled
+    WHERE sampled.stream_id IS NOT NULL
+        AND (SELECT head.category FROM es_streams AS head WHERE head.stream_id = sampled.stream_id) = %(category)b::TEXT
+    ORDER BY version DESC, sampled.stream_id
+    LIMIT 200
+) AS largest
+ORDER BY largest.version DESC, largest.stream_id;
+
+-- browsing.pending_dead_letters_from
+SELECT
+    es_dead_letters.projection,
+    es_dead_letters.position,
+    es_dead_letters.stream_id,
+    es_dead_letters.version,
+    es_dead_letters.event_id,
+    es_dead_letters.event_type,
+    es_dead_letters.status,
+    es_dead_letters.attempts,
+    es_dead_letters.error,
+    es_dead_letters.note,
+    es_dead_letters.first_failed_at,
+    es_dead_letters.last_failed_at,
+    es_dead_letters.closed_at
+FROM es_dead_letters
+WHERE es_dead_letters.projection = %(projection)b::TEXT
+    AND es_dead_letters.status = 'pending'
+    AND (es_dead_letters.stream_id, es_dead_letters.position) >= (
+        %(from_id)b::TEXT, %(from_position)b::BIGINT
+    )
+ORDER BY es_dead_letters.stream_id, es_dead_letters.position
+LIMIT 201;
+
+-- browsing.position_before
+SELECT es_events.position
+FROM es_events
+WHERE es_events.position < %(before_position)b::BIGINT
+ORDER BY es_events.position DESC
+LIMIT 1;
+
+-- browsing.projections_from
+SELECT es_checkpoints.name
+FROM es_checkpoints
+WHERE es_checkpoints.partition_of IS NULL AND es_checkpoints.name >= %(from_name)b::TEXT
+ORDER BY es_checkpoints.name
+LIMIT 51;
+
+-- browsing.snapshots_from
+SELECT
+    snapshots.stream_id,
+    snapshots.schema_version,
+    snapshots.version,
+    snapshots.codec,
+    length(snapshots.state) AS bytes,
+    snapshots.created_at,
+    (SELECT head.version FROM es_streams AS head WHERE head.stream_id = snapshots.stream_id) AS stream_version
+FROM snapshots
+WHERE (snapshots.stream_id, snapshots.schema_version) >= (
+    %(from_id)b::TEXT, %(from_schema_version)b::INTEGER
+)
+    AND snapshots.stream_id < %(to_id)b::TEXT
+ORDER BY snapshots.stream_id, snapshots.schema_version
+LIMIT 201;
+
+-- browsing.some_by_event_id
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.recorded_at,
+    (metadata ->> 'causation_id') AS causation_id
+FROM es_events
+WHERE es_events.event_id >= %(value)b::UUID AND es_events.event_id <= %(value)b::UUID
+ORDER BY es_events.event_id
+LIMIT 201;
+
+-- browsing.some_by_metadata('correlation_id')
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.recorded_at,
+    (metadata ->> 'causation_id') AS causation_id
+FROM es_events
+WHERE (metadata ->> 'correlation_id') >= %(value)b::TEXT
+    AND (metadata ->> 'correlation_id') <= %(value)b::TEXT
+ORDER BY (metadata ->> 'correlation_id')
+LIMIT 201;
+
+-- browsing.some_by_metadata('causation_id')
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.recorded_at,
+    (metadata ->> 'causation_id') AS causation_id
+FROM es_events
+WHERE (metadata ->> 'causation_id') >= %(value)b::TEXT
+    AND (metadata ->> 'causation_id') <= %(value)b::TEXT
+ORDER BY (metadata ->> 'causation_id')
+LIMIT 201;
+
+-- browsing.streams_from
+SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
+FROM es_streams
+WHERE es_streams.stream_id >= %(from_id)b::TEXT AND es_streams.stream_id < %(to_id)b::TEXT
+ORDER BY es_streams.stream_id
+LIMIT 201;
+
+-- browsing.tags_from
+WITH RECURSIVE found(tag, number) AS (
+    SELECT
+        (
+            SELECT first_tag.tag
+            FROM es_event_tags AS first_tag
+            WHERE first_tag.tag >= %(from_tag)b::TEXT AND first_tag.tag < %(to_tag)b::TEXT
+            ORDER BY first_tag.tag
+            LIMIT 1
+        ) AS tag,
+        1 AS number
+    UNION ALL
+    SELECT
+        (
+            SELECT next_tag.tag
+            FROM es_event_tags AS next_tag
+            WHERE next_tag.tag > found.tag AND next_tag.tag < %(to_tag)b::TEXT
+            ORDER BY next_tag.tag
+            LIMIT 1
+        ) AS tag,
+        found.number + 1 AS number
+    FROM found
+    WHERE found.tag IS NOT NULL AND found.number < 201
+)
+SELECT
+    found.tag,
+    (
+        SELECT count(*) AS number
+        FROM (
+            SELECT 1 AS one
+            FROM es_event_tags AS tag
+            WHERE tag.tag = found.tag
+            ORDER BY tag.position
+            LIMIT 1001
+        ) AS counted
+    ) AS events,
+    (
+        SELECT tag.position
+        FROM es_event_tags AS tag
+        WHERE tag.tag = found.tag
+        ORDER BY tag.position DESC
+        LIMIT 1
+    ) AS newest
+FROM found
+WHERE found.tag IS NOT NULL
+ORDER BY found.number;
+
+-- browsing.tags_of_recent_events
+SELECT (metadata ->> '$tags') AS tags
+FROM es_events
+WHERE es_events.position >= %(from_position)b::BIGINT
+ORDER BY es_events.position DESC
+LIMIT 1000;
+
 -- deletion.delete_events
 DELETE FROM es_events
 WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
@@ -6184,24 +6571,61 @@ FROM (
                     )
                 )
                     AND (candidate.stream_id, candidate.version) <= (
-                        filter_1.value, 9223372036854775807
+                        filter_1.value,
+                        (
+                            WITH RECURSIVE search(low, high) AS (
+                                SELECT
+                                    CAST(0 AS BIGINT) AS low,
+                                    (
+                                        SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
+                                        FROM es_events AS newest
+                                        WHERE newest.stream_id = filter_1.value
+                                    ) AS high
+                                UNION ALL
+                                SELECT
+                                    CASE
+                                        WHEN probe.position <= %(up_to_position)b::BIGINT
+                                            THEN probe.version
+                                        ELSE search.low
+                                        END AS low,
+                                    CASE
+                                        WHEN probe.position <= %(up_to_position)b::BIGINT
+                                            THEN search.high
+                                        ELSE (search.low + search.high + 1) / 2 - 1
+                                        END AS high
+                                FROM search
+                                JOIN LATERAL (
+                                    SELECT event.version, event.position
+                                    FROM es_events AS event
+                                    WHERE (event.stream_id, event.version) >= (
+                                        filter_1.value, (search.low + search.high + 1) / 2
+                                    )
+                                    ORDER BY event.stream_id, event.version
+                                    LIMIT 1
+                                ) AS probe
+                                    ON true
+                                WHERE search.low < search.high
+                            )
+                            SELECT search.low
+                            FROM search
+                            WHERE search.low = search.high
+                        )
                     )
-                    AND mod(
-                        CAST(
-                            CAST(
-                                'x' || left(
-                                    encode(sha256(convert_to(candidate.stream_id, 'UTF8')), 'hex'),
-                                    7
-                                ) AS BIT(28)
-                            ) AS INTEGER
-                        ),
-                        %(partitions)b::INTEGER
-                    ) + 1 = %(partition_number)b::INTEGER
-                    AND candidate.position + 0 <= %(up_to_position)b::BIGINT
                 ORDER BY candidate.stream_id, candidate.version
                 LIMIT %(page_size)b::BIGINT
             ) AS match_1
                 ON true
+            WHERE true
+                AND mod(
+                    CAST(
+                        CAST(
+                            'x' || left(
+                                encode(sha256(convert_to(filter_1.value, 'UTF8')), 'hex'), 7
+                            ) AS BIT(28)
+                        ) AS INTEGER
+                    ),
+                    %(partitions)b::INTEGER
+                ) + 1 = %(partition_number)b::INTEGER
         ) AS matches
         ORDER BY matches.position
         LIMIT %(page_size)b::BIGINT
@@ -6296,6 +6720,18 @@ WHERE pg_catalog.pg_class.oid IN (
         SELECT pg_catalog.pg_inherits.inhrelid
         FROM pg_catalog.pg_inherits
         WHERE pg_catalog.pg_inherits.inhparent = to_regclass(%(name_of_es_events)b::TEXT)
+    );
+
+-- postgresql.statistics.indexed_expressions
+-- with name_of_es_events = 'es_events'
+SELECT pg_get_indexdef(pg_catalog.pg_index.indexrelid, 1, true) AS first
+FROM pg_catalog.pg_index
+JOIN pg_catalog.pg_class ON pg_catalog.pg_class.oid = pg_catalog.pg_index.indexrelid
+WHERE pg_catalog.pg_index.indrelid = to_regclass(%(name_of_es_events)b::TEXT)
+    AND pg_catalog.pg_index.indisvalid
+    AND pg_catalog.pg_index.indpred IS NULL
+    AND pg_catalog.pg_class.relam = (
+        SELECT pg_catalog.pg_am.oid FROM pg_catalog.pg_am WHERE pg_catalog.pg_am.amname = 'btree'
     );
 
 -- postgresql.statistics.sizes
@@ -6556,7 +6992,8 @@ SELECT
     es_events.schema_version,
     es_events.codec,
     es_events.data,
-    es_events.position
+    es_events.position,
+    CAST(es_events.metadata AS TEXT) AS metadata
 FROM es_events
 JOIN unnest(%(stream_ids)b::TEXT[], %(versions)b::BIGINT[]) AS key(stream_id, version)
     ON es_events.stream_id = (key.stream_id COLLATE "C") AND es_events.version = key.version;
@@ -6689,6 +7126,16 @@ FROM es_dead_letters
 WHERE es_dead_letters.projection = %(projection)b::TEXT
     AND es_dead_letters.status = 'pending'
     AND es_dead_letters.position > %(after_position)b::BIGINT;
+
+-- projections.count_some_dead_letters
+SELECT count(*) AS pending
+FROM (
+    SELECT es_dead_letters.position AS position
+    FROM es_dead_letters
+    WHERE es_dead_letters.projection = %(projection)b::TEXT AND es_dead_letters.status = 'pending'
+    ORDER BY es_dead_letters.stream_id, es_dead_letters.position
+    LIMIT %(at_most)b::BIGINT
+) AS counted;
 
 -- projections.create_checkpoint
 INSERT INTO es_checkpoints (position, name)
@@ -6887,7 +7334,7 @@ WHERE es_checkpoints.partition_of = %(projection)b::TEXT COLLATE "C"
             OR es_checkpoints.position < es_checkpoints.stop_position
     )
     AND %(left_out)b::TEXT NOT LIKE (
-        '%%' || ',' || CAST(es_checkpoints.partition_number AS TEXT) || ',' || '%%'
+        '%%,' || CAST(es_checkpoints.partition_number AS TEXT) || ',%%'
     )
 ORDER BY
     CASE WHEN (es_checkpoints.failure IS NULL) THEN 0 ELSE 1 END,
@@ -7630,6 +8077,13 @@ DO UPDATE SET
     state = excluded.state
 WHERE snapshots.version < excluded.version;
 
+-- transfer.newest_from_source
+SELECT CAST(es_events.metadata AS TEXT) AS metadata
+FROM es_events
+WHERE (metadata -> '$imported' ->> 'from') = %(source)b::TEXT
+ORDER BY es_events.position DESC
+LIMIT 1;
+
 -- transfer.page_of_snapshots
 SELECT
     snapshots.stream_id,
@@ -8110,6 +8564,92 @@ DROP TABLE {…};
 
 -- tables/after_position.py: start_streams_at_newest_position
 ALTER TABLE {…} ALTER COLUMN after_position SET DEFAULT {…};
+
+-- transfer/sources/databases.py
+SELECT
+    pg_class.relkind::text AS relkind,
+    pg_is_in_recovery() AS is_standby,
+    EXISTS (SELECT FROM pg_catalog.pg_subscription_rel WHERE srrelid = pg_class.oid) AS is_replicated
+FROM pg_catalog.pg_class
+WHERE pg_class.oid = to_regclass(:name);
+
+-- transfer/sources/databases.py
+SELECT attname AS name, format_type(atttypid, NULL) AS type, attnotnull AS is_not_null
+FROM pg_catalog.pg_attribute
+WHERE attrelid = to_regclass(:name) AND attnum > 0 AND NOT attisdropped
+ORDER BY attnum;
+
+-- transfer/sources/databases.py
+SELECT (
+    SELECT array_agg(pg_attribute.attname::text)
+    FROM pg_catalog.pg_attribute
+    WHERE pg_attribute.attrelid = pg_index.indrelid
+        AND pg_attribute.attnum = any((pg_index.indkey::smallint[])[0:pg_index.indnkeyatts - 1])
+) AS names
+FROM pg_catalog.pg_index
+WHERE pg_index.indrelid = to_regclass(:name)
+    AND pg_index.indisunique
+    AND pg_index.indisvalid
+    AND pg_index.indpred IS NULL
+    AND pg_index.indexprs IS NULL;
+
+-- transfer/sources/databases.py
+SELECT
+    pg_sequence.seqrelid::regclass::text AS name,
+    pg_sequence.seqcache AS cache,
+    pg_sequence.seqincrement AS increment,
+    pg_sequence.seqcycle AS cycles
+FROM pg_catalog.pg_attribute
+JOIN pg_catalog.pg_sequence
+    ON pg_sequence.seqrelid IN (
+        SELECT pg_depend.refobjid
+        FROM pg_catalog.pg_attrdef
+        JOIN pg_catalog.pg_depend
+            ON pg_depend.classid = 'pg_attrdef'::regclass AND pg_depend.objid = pg_attrdef.oid
+        WHERE pg_attrdef.adrelid = pg_attribute.attrelid
+            AND pg_attrdef.adnum = pg_attribute.attnum
+            AND pg_depend.refclassid = 'pg_class'::regclass
+        UNION
+        SELECT pg_depend.objid
+        FROM pg_catalog.pg_depend
+        WHERE pg_depend.classid = 'pg_class'::regclass
+            AND pg_depend.deptype = 'i'
+            AND pg_depend.refobjid = pg_attribute.attrelid
+            AND pg_depend.refobjsubid = pg_attribute.attnum
+    )
+WHERE pg_attribute.attrelid = to_regclass(:name) AND pg_attribute.attname = :column
+ORDER BY pg_sequence.seqcache DESC
+LIMIT 1;
+
+-- transfer/sources/databases.py
+WITH RECURSIVE parts (relation) AS (
+    SELECT to_regclass(:name)::oid AS relation
+    UNION
+    SELECT pg_inherits.inhrelid
+    FROM parts
+    JOIN pg_catalog.pg_inherits ON pg_inherits.inhparent = parts.relation
+)
+SELECT pg_locks.virtualtransaction
+FROM pg_catalog.pg_locks
+WHERE pg_locks.locktype = 'relation'
+    AND pg_locks.database = (
+        SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()
+    )
+    AND pg_locks.relation IN (SELECT parts.relation FROM parts)
+    AND pg_locks.mode = 'RowExclusiveLock'
+    AND pg_locks.granted;
+
+-- transfer/sources/databases.py: SQLiteCatalog._has_row_ids
+SELECT rowid FROM {…} LIMIT 0;
+
+-- transfer/sources/databases.py: SQLiteCatalog.describe
+SELECT name, type, "notnull", pk FROM pragma_table_info(:name);
+
+-- transfer/sources/databases.py: SQLiteCatalog.describe
+SELECT name FROM pragma_index_list(:name) WHERE "unique" AND NOT partial;
+
+-- transfer/sources/databases.py: SQLiteCatalog.describe
+SELECT name FROM pragma_index_info(:index);
 
 -- views/applying.py: EventViews._drop
 DROP VIEW {…};

@@ -96,6 +96,385 @@ SELECT coalesce(max(tag.position), 0) + 1 AS position, '' AS tag, '' AS event_ty
 FROM es_event_tags AS tag
 WHERE tag.tag = '';
 
+-- browsing.count_some_streams
+SELECT count(*) AS streams FROM (SELECT 1 AS one FROM es_streams LIMIT :at_most + 1) AS counted;
+
+-- browsing.count_tag
+SELECT count(*) AS events
+FROM (
+    SELECT 1 AS one
+    FROM es_event_tags
+    WHERE es_event_tags.tag = :tag
+    ORDER BY es_event_tags.position
+    LIMIT 1001
+) AS counted;
+
+-- browsing.dead_letters_before
+SELECT
+    es_dead_letters.projection,
+    es_dead_letters.position,
+    es_dead_letters.stream_id,
+    es_dead_letters.version,
+    es_dead_letters.event_id,
+    es_dead_letters.event_type,
+    es_dead_letters.status,
+    es_dead_letters.attempts,
+    es_dead_letters.error,
+    es_dead_letters.note,
+    es_dead_letters.first_failed_at,
+    es_dead_letters.last_failed_at,
+    es_dead_letters.closed_at
+FROM es_dead_letters
+WHERE es_dead_letters.projection = :projection AND es_dead_letters.position < :before_position
+ORDER BY es_dead_letters.position DESC
+LIMIT 201;
+
+-- browsing.end_of_window
+SELECT es_event_tags.position
+FROM es_event_tags
+WHERE es_event_tags.tag = :tag AND es_event_tags.position < :before_position
+ORDER BY es_event_tags.position DESC
+LIMIT 1
+OFFSET 999;
+
+-- browsing.ends_of_log
+SELECT (SELECT es_events.position FROM es_events ORDER BY es_events.position LIMIT 1) AS lowest,
+(SELECT es_events.position FROM es_events ORDER BY es_events.position DESC LIMIT 1) AS highest;
+
+-- browsing.events_of_tags(0)
+SELECT
+    window_of_tag.position,
+    window_of_tag.event_type,
+    (SELECT es_events.stream_id FROM es_events WHERE es_events.position = window_of_tag.position) AS stream_id,
+    (SELECT es_events.version FROM es_events WHERE es_events.position = window_of_tag.position) AS version,
+    (SELECT es_events.recorded_at FROM es_events WHERE es_events.position = window_of_tag.position) AS recorded_at
+FROM (
+    SELECT own.position AS position, own.event_type AS event_type
+    FROM es_event_tags AS own
+    WHERE own.tag = :tag AND own.position < :before_position
+    ORDER BY own.position DESC
+    LIMIT 201
+) AS window_of_tag
+ORDER BY window_of_tag.position DESC
+LIMIT 201;
+
+-- browsing.events_of_tags(2)
+SELECT
+    window_of_tag.position,
+    window_of_tag.event_type,
+    (SELECT es_events.stream_id FROM es_events WHERE es_events.position = window_of_tag.position) AS stream_id,
+    (SELECT es_events.version FROM es_events WHERE es_events.position = window_of_tag.position) AS version,
+    (SELECT es_events.recorded_at FROM es_events WHERE es_events.position = window_of_tag.position) AS recorded_at
+FROM (
+    SELECT own.position AS position, own.event_type AS event_type
+    FROM es_event_tags AS own
+    WHERE own.tag = :tag AND own.position < :before_position
+    ORDER BY own.position DESC
+    LIMIT 1000
+) AS window_of_tag
+WHERE (
+    SELECT 1 AS one
+    FROM es_event_tags AS tags_0
+    WHERE tags_0.tag = :tags_0 AND tags_0.position = window_of_tag.position
+) = 1
+    AND (
+        SELECT 1 AS one
+        FROM es_event_tags AS tags_1
+        WHERE tags_1.tag = :tags_1 AND tags_1.position = window_of_tag.position
+    ) = 1
+ORDER BY window_of_tag.position DESC
+LIMIT 201;
+
+-- browsing.find_dead_letter
+SELECT
+    es_dead_letters.projection,
+    es_dead_letters.position,
+    es_dead_letters.stream_id,
+    es_dead_letters.version,
+    es_dead_letters.event_id,
+    es_dead_letters.event_type,
+    es_dead_letters.status,
+    es_dead_letters.attempts,
+    es_dead_letters.error,
+    es_dead_letters.note,
+    es_dead_letters.first_failed_at,
+    es_dead_letters.last_failed_at,
+    es_dead_letters.closed_at
+FROM es_dead_letters
+WHERE es_dead_letters.projection = :projection AND es_dead_letters.position = :at_position;
+
+-- browsing.heads_of_recent_events(of_category=False)
+WITH recent AS (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_type AS event_type,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.position < :before_position AND es_events.position >= :from_position
+    ORDER BY es_events.position DESC
+    LIMIT 1000
+)
+SELECT
+    recent.position,
+    recent.stream_id,
+    recent.version,
+    recent.event_type,
+    recent.recorded_at,
+    (SELECT head.version FROM es_streams AS head WHERE head.stream_id = recent.stream_id) AS head_version
+FROM recent
+ORDER BY recent.position DESC;
+
+-- browsing.heads_of_recent_events(of_category=True)
+WITH recent AS (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_type AS event_type,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE (es_events.category, es_events.position) < (:category, :before_position)
+        AND es_events.category >= :category
+    ORDER BY es_events.category DESC, es_events.position DESC
+    LIMIT 1000
+)
+SELECT
+    recent.position,
+    recent.stream_id,
+    recent.version,
+    recent.event_type,
+    recent.recorded_at,
+    (SELECT head.version FROM es_streams AS head WHERE head.stream_id = recent.stream_id) AS head_version
+FROM recent
+ORDER BY recent.position DESC;
+
+-- browsing.largest_streams_of_sample(of_category=False)
+WITH RECURSIVE sample(position) AS (
+    SELECT (SELECT es_events.position FROM es_events ORDER BY es_events.position LIMIT 1) AS position
+    UNION ALL
+    SELECT (
+        SELECT es_events.position
+        FROM es_events
+        WHERE es_events.position >= sample.position + :stride
+        ORDER BY es_events.position
+        LIMIT 1
+    ) AS position
+    FROM sample
+    WHERE sample.position IS NOT NULL
+)
+SELECT
+    largest.stream_id,
+    largest.version,
+    (SELECT head.created_at FROM es_streams AS head WHERE head.stream_id = largest.stream_id) AS created_at,
+    (SELECT head.updated_at FROM es_streams AS head WHERE head.stream_id = largest.stream_id) AS updated_at
+FROM (
+    SELECT
+        sampled.stream_id AS stream_id,
+        (SELECT head.version FROM es_streams AS head WHERE head.stream_id = sampled.stream_id) AS version
+    FROM (
+        SELECT DISTINCT (SELECT es_events.stream_id FROM es_events WHERE es_events.position = sample.position) AS stream_id
+        FROM sample
+        WHERE sample.position IS NOT NULL
+    ) AS sampled
+    WHERE sampled.stream_id IS NOT NULL
+    ORDER BY version DESC, sampled.stream_id
+    LIMIT 200
+) AS largest
+ORDER BY largest.version DESC, largest.stream_id;
+
+-- browsing.largest_streams_of_sample(of_category=True)
+WITH RECURSIVE sample(position) AS (
+    SELECT (SELECT es_events.position FROM es_events ORDER BY es_events.position LIMIT 1) AS position
+    UNION ALL
+    SELECT (
+        SELECT es_events.position
+        FROM es_events
+        WHERE es_events.position >= sample.position + :stride
+        ORDER BY es_events.position
+        LIMIT 1
+    ) AS position
+    FROM sample
+    WHERE sample.position IS NOT NULL
+)
+SELECT
+    largest.stream_id,
+    largest.version,
+    (SELECT head.created_at FROM es_streams AS head WHERE head.stream_id = largest.stream_id) AS created_at,
+    (SELECT head.updated_at FROM es_streams AS head WHERE head.stream_id = largest.stream_id) AS updated_at
+FROM (
+    SELECT
+        sampled.stream_id AS stream_id,
+        (SELECT head.version FROM es_streams AS head WHERE head.stream_id = sampled.stream_id) AS version
+    FROM (
+        SELECT DISTINCT (SELECT es_events.stream_id FROM es_events WHERE es_events.position = sample.position) AS stream_id
+        FROM sample
+        WHERE sample.position IS NOT NULL
+    ) AS sampled
+    WHERE sampled.stream_id IS NOT NULL
+        AND (SELECT head.category FROM es_streams AS head WHERE head.stream_id = sampled.stream_id) = :category
+    ORDER BY version DESC, sampled.stream_id
+    LIMIT 200
+) AS largest
+ORDER BY largest.version DESC, largest.stream_id;
+
+-- browsing.pending_dead_letters_from
+SELECT
+    es_dead_letters.projection,
+    es_dead_letters.position,
+    es_dead_letters.stream_id,
+    es_dead_letters.version,
+    es_dead_letters.event_id,
+    es_dead_letters.event_type,
+    es_dead_letters.status,
+    es_dead_letters.attempts,
+    es_dead_letters.error,
+    es_dead_letters.note,
+    es_dead_letters.first_failed_at,
+    es_dead_letters.last_failed_at,
+    es_dead_letters.closed_at
+FROM es_dead_letters
+WHERE es_dead_letters.projection = :projection
+    AND es_dead_letters.status = 'pending'
+    AND (es_dead_letters.stream_id, es_dead_letters.position) >= (:from_id, :from_position)
+ORDER BY es_dead_letters.stream_id, es_dead_letters.position
+LIMIT 201;
+
+-- browsing.position_before
+SELECT es_events.position
+FROM es_events
+WHERE es_events.position < :before_position
+ORDER BY es_events.position DESC
+LIMIT 1;
+
+-- browsing.projections_from
+SELECT es_checkpoints.name
+FROM es_checkpoints
+WHERE es_checkpoints.partition_of IS NULL AND es_checkpoints.name >= :from_name
+ORDER BY es_checkpoints.name
+LIMIT 51;
+
+-- browsing.snapshots_from
+SELECT
+    snapshots.stream_id,
+    snapshots.schema_version,
+    snapshots.version,
+    snapshots.codec,
+    length(snapshots.state) AS bytes,
+    snapshots.created_at,
+    (SELECT head.version FROM es_streams AS head WHERE head.stream_id = snapshots.stream_id) AS stream_version
+FROM snapshots
+WHERE (snapshots.stream_id, snapshots.schema_version) >= (:from_id, :from_schema_version)
+    AND snapshots.stream_id < :to_id
+ORDER BY snapshots.stream_id, snapshots.schema_version
+LIMIT 201;
+
+-- browsing.some_by_event_id
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.recorded_at,
+    CAST(json_extract(metadata, '$.causation_id') AS TEXT) AS causation_id
+FROM es_events
+WHERE es_events.event_id >= :value AND es_events.event_id <= :value
+ORDER BY es_events.event_id
+LIMIT 201;
+
+-- browsing.some_by_metadata('correlation_id')
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.recorded_at,
+    CAST(json_extract(metadata, '$.causation_id') AS TEXT) AS causation_id
+FROM es_events
+WHERE CAST(json_extract(metadata, '$.correlation_id') AS TEXT) >= :value
+    AND CAST(json_extract(metadata, '$.correlation_id') AS TEXT) <= :value
+ORDER BY CAST(json_extract(metadata, '$.correlation_id') AS TEXT)
+LIMIT 201;
+
+-- browsing.some_by_metadata('causation_id')
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.recorded_at,
+    CAST(json_extract(metadata, '$.causation_id') AS TEXT) AS causation_id
+FROM es_events
+WHERE CAST(json_extract(metadata, '$.causation_id') AS TEXT) >= :value
+    AND CAST(json_extract(metadata, '$.causation_id') AS TEXT) <= :value
+ORDER BY CAST(json_extract(metadata, '$.causation_id') AS TEXT)
+LIMIT 201;
+
+-- browsing.streams_from
+SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
+FROM es_streams
+WHERE es_streams.stream_id >= :from_id AND es_streams.stream_id < :to_id
+ORDER BY es_streams.stream_id
+LIMIT 201;
+
+-- browsing.tags_from
+WITH RECURSIVE found(tag, number) AS (
+    SELECT
+        (
+            SELECT first_tag.tag
+            FROM es_event_tags AS first_tag
+            WHERE first_tag.tag >= :from_tag AND first_tag.tag < :to_tag
+            ORDER BY first_tag.tag
+            LIMIT 1
+        ) AS tag,
+        1 AS number
+    UNION ALL
+    SELECT
+        (
+            SELECT next_tag.tag
+            FROM es_event_tags AS next_tag
+            WHERE next_tag.tag > found.tag AND next_tag.tag < :to_tag
+            ORDER BY next_tag.tag
+            LIMIT 1
+        ) AS tag,
+        found.number + 1 AS number
+    FROM found
+    WHERE found.tag IS NOT NULL AND found.number < 201
+)
+SELECT
+    found.tag,
+    (
+        SELECT count(*) AS number
+        FROM (
+            SELECT 1 AS one
+            FROM es_event_tags AS tag
+            WHERE tag.tag = found.tag
+            ORDER BY tag.position
+            LIMIT 1001
+        ) AS counted
+    ) AS events,
+    (
+        SELECT tag.position
+        FROM es_event_tags AS tag
+        WHERE tag.tag = found.tag
+        ORDER BY tag.position DESC
+        LIMIT 1
+    ) AS newest
+FROM found
+WHERE found.tag IS NOT NULL
+ORDER BY found.number;
+
+-- browsing.tags_of_recent_events
+SELECT CAST(json_extract(metadata, '$."$tags"') AS TEXT) AS tags
+FROM es_events
+WHERE es_events.position >= :from_position
+ORDER BY es_events.position DESC
+LIMIT 1000;
+
 -- deletion.delete_events
 DELETE FROM es_events WHERE es_events.stream_id = :stream_id AND es_events.version < :before_version;
 
@@ -728,6 +1107,16 @@ WHERE es_dead_letters.projection = :projection
     AND es_dead_letters.status = 'pending'
     AND es_dead_letters.position > :after_position;
 
+-- projections.count_some_dead_letters
+SELECT count(*) AS pending
+FROM (
+    SELECT es_dead_letters.position AS position
+    FROM es_dead_letters
+    WHERE es_dead_letters.projection = :projection AND es_dead_letters.status = 'pending'
+    ORDER BY es_dead_letters.stream_id, es_dead_letters.position
+    LIMIT :at_most
+) AS counted;
+
 -- projections.create_checkpoint
 INSERT INTO es_checkpoints (position, name) VALUES (:position, :name) ON CONFLICT (name) DO NOTHING;
 
@@ -917,9 +1306,7 @@ WHERE es_checkpoints.partition_of = :projection
         es_checkpoints.stop_position IS NULL
             OR es_checkpoints.position < es_checkpoints.stop_position
     )
-    AND :left_out NOT LIKE (
-        '%' || ',' || CAST(es_checkpoints.partition_number AS TEXT) || ',' || '%'
-    )
+    AND :left_out NOT LIKE ('%,' || CAST(es_checkpoints.partition_number AS TEXT) || ',%')
 ORDER BY
     CASE WHEN (es_checkpoints.failure IS NULL) THEN 0 ELSE 1 END,
     es_checkpoints.failed_at NULLS LAST,
@@ -3999,6 +4386,13 @@ SELECT synchronous FROM pragma_synchronous() AS "pragma";
 SELECT CAST(pages.page_count * size.page_size AS INTEGER) AS bytes
 FROM pragma_page_count() AS pages, pragma_page_size() AS size;
 
+-- sqlite.statistics.indexes_of_events
+SELECT sqlite_master.sql
+FROM sqlite_master
+WHERE sqlite_master.type = 'index'
+    AND sqlite_master.tbl_name = 'es_events'
+    AND sqlite_master.sql IS NOT NULL;
+
 -- sqlite.statistics.sizes
 SELECT
     sqlite_master.tbl_name,
@@ -4103,7 +4497,8 @@ SELECT
     es_events.schema_version,
     es_events.codec,
     es_events.data,
-    es_events.position
+    es_events.position,
+    CAST(es_events.metadata AS TEXT) AS metadata
 FROM es_events
 JOIN json_each(:keys) AS keys
     ON es_events.stream_id = json_extract(keys.value, '$[0]')
@@ -4181,6 +4576,13 @@ DO UPDATE SET
     codec = excluded.codec,
     state = excluded.state
 WHERE snapshots.version < excluded.version;
+
+-- transfer.newest_from_source
+SELECT CAST(es_events.metadata AS TEXT) AS metadata
+FROM es_events
+WHERE json_extract(metadata, '$."$imported".from') = :source
+ORDER BY es_events.position DESC
+LIMIT 1;
 
 -- transfer.page_of_snapshots
 SELECT
@@ -4668,6 +5070,92 @@ DROP TABLE {…};
 
 -- tables/after_position.py: start_streams_at_newest_position
 ALTER TABLE {…} ALTER COLUMN after_position SET DEFAULT {…};
+
+-- transfer/sources/databases.py
+SELECT
+    pg_class.relkind::text AS relkind,
+    pg_is_in_recovery() AS is_standby,
+    EXISTS (SELECT FROM pg_catalog.pg_subscription_rel WHERE srrelid = pg_class.oid) AS is_replicated
+FROM pg_catalog.pg_class
+WHERE pg_class.oid = to_regclass(:name);
+
+-- transfer/sources/databases.py
+SELECT attname AS name, format_type(atttypid, NULL) AS type, attnotnull AS is_not_null
+FROM pg_catalog.pg_attribute
+WHERE attrelid = to_regclass(:name) AND attnum > 0 AND NOT attisdropped
+ORDER BY attnum;
+
+-- transfer/sources/databases.py
+SELECT (
+    SELECT array_agg(pg_attribute.attname::text)
+    FROM pg_catalog.pg_attribute
+    WHERE pg_attribute.attrelid = pg_index.indrelid
+        AND pg_attribute.attnum = any((pg_index.indkey::smallint[])[0:pg_index.indnkeyatts - 1])
+) AS names
+FROM pg_catalog.pg_index
+WHERE pg_index.indrelid = to_regclass(:name)
+    AND pg_index.indisunique
+    AND pg_index.indisvalid
+    AND pg_index.indpred IS NULL
+    AND pg_index.indexprs IS NULL;
+
+-- transfer/sources/databases.py
+SELECT
+    pg_sequence.seqrelid::regclass::text AS name,
+    pg_sequence.seqcache AS cache,
+    pg_sequence.seqincrement AS increment,
+    pg_sequence.seqcycle AS cycles
+FROM pg_catalog.pg_attribute
+JOIN pg_catalog.pg_sequence
+    ON pg_sequence.seqrelid IN (
+        SELECT pg_depend.refobjid
+        FROM pg_catalog.pg_attrdef
+        JOIN pg_catalog.pg_depend
+            ON pg_depend.classid = 'pg_attrdef'::regclass AND pg_depend.objid = pg_attrdef.oid
+        WHERE pg_attrdef.adrelid = pg_attribute.attrelid
+            AND pg_attrdef.adnum = pg_attribute.attnum
+            AND pg_depend.refclassid = 'pg_class'::regclass
+        UNION
+        SELECT pg_depend.objid
+        FROM pg_catalog.pg_depend
+        WHERE pg_depend.classid = 'pg_class'::regclass
+            AND pg_depend.deptype = 'i'
+            AND pg_depend.refobjid = pg_attribute.attrelid
+            AND pg_depend.refobjsubid = pg_attribute.attnum
+    )
+WHERE pg_attribute.attrelid = to_regclass(:name) AND pg_attribute.attname = :column
+ORDER BY pg_sequence.seqcache DESC
+LIMIT 1;
+
+-- transfer/sources/databases.py
+WITH RECURSIVE parts (relation) AS (
+    SELECT to_regclass(:name)::oid AS relation
+    UNION
+    SELECT pg_inherits.inhrelid
+    FROM parts
+    JOIN pg_catalog.pg_inherits ON pg_inherits.inhparent = parts.relation
+)
+SELECT pg_locks.virtualtransaction
+FROM pg_catalog.pg_locks
+WHERE pg_locks.locktype = 'relation'
+    AND pg_locks.database = (
+        SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()
+    )
+    AND pg_locks.relation IN (SELECT parts.relation FROM parts)
+    AND pg_locks.mode = 'RowExclusiveLock'
+    AND pg_locks.granted;
+
+-- transfer/sources/databases.py: SQLiteCatalog._has_row_ids
+SELECT rowid FROM {…} LIMIT 0;
+
+-- transfer/sources/databases.py: SQLiteCatalog.describe
+SELECT name, type, "notnull", pk FROM pragma_table_info(:name);
+
+-- transfer/sources/databases.py: SQLiteCatalog.describe
+SELECT name FROM pragma_index_list(:name) WHERE "unique" AND NOT partial;
+
+-- transfer/sources/databases.py: SQLiteCatalog.describe
+SELECT name FROM pragma_index_info(:index);
 
 -- views/applying.py: EventViews._drop
 DROP VIEW {…};

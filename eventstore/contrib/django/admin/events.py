@@ -14,7 +14,13 @@ from django.utils.http import urlencode
 from django.utils.timezone import template_localtime
 
 from eventstore.codecs.metadata import pop_tags
-from eventstore.contrib.django.admin.lists import BoundedChangeList, GivenFilter, NamesFilter, ReadOnlyAdmin
+from eventstore.contrib.django.admin.lists import (
+    BoundedChangeList,
+    GivenFilter,
+    NamesFilter,
+    ReadOnlyAdmin,
+    browser_url,
+)
 from eventstore.contrib.django.models import Event, EventTag, Stream
 from eventstore.contrib.django.store import get_store
 from eventstore.correlation import CAUSATION_ID, CORRELATION_ID
@@ -111,9 +117,9 @@ class EventAdmin(ReadOnlyAdmin):
     list_display = ("position", "recorded", "event_type", "stream_link", "version")
     fields = (
         "position", "stream_link", "version", "event_type", "schema_version", "recorded", "event_id", "correlation",
-        "cause", "tags", "payload", "metadata_text",
+        "cause", "tags", "payload", "metadata_text", "browser",
     )  # fmt: skip
-    readonly_fields = ("recorded", "stream_link", "correlation", "cause", "tags", "payload", "metadata_text")
+    readonly_fields = ("recorded", "stream_link", "correlation", "cause", "tags", "payload", "metadata_text", "browser")
     list_filter = (
         StreamFilter, CorrelationFilter, TagFilter, EventTypeFilter, CategoryFilter,
         ("recorded_at", admin.DateFieldListFilter),
@@ -180,6 +186,13 @@ class EventAdmin(ReadOnlyAdmin):
         except EventStoreError as error:
             return str(error)
         return _preformatted(recorded.data)
+
+    @admin.display(description="browser")
+    def browser(self, event: Any) -> str:
+        """Return a link to the event in the browser of streams, if the project has mounted it."""
+        link = browser_url("event", stream=event.stream_id, version=event.version)
+        anchor: str = "-" if link is None else format_html('<a href="{}">Causes, effects, and the state</a>', link)
+        return anchor
 
     @admin.display(description="metadata")
     def metadata_text(self, event: Any) -> str:

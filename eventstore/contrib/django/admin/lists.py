@@ -9,8 +9,10 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import PAGE_VAR, ChangeList
 from django.core.paginator import Paginator
 from django.db import OperationalError, connections, transaction
+from django.urls import NoReverseMatch, reverse
 from django.utils.formats import number_format
 from django.utils.functional import cached_property
+from django.utils.http import urlencode
 
 COUNTED_AT_MOST: Final = 10_000
 """How many rows a list counts and pages through. Counting millions, or skipping them, would take seconds."""
@@ -190,6 +192,20 @@ class NamesFilter(admin.SimpleListFilter):
     def queryset(self, _request: Any, queryset: Any) -> Any:
         """Return the rows with the chosen name."""
         return queryset if self.value() is None else queryset.filter(**{self.parameter_name: self.value()})
+
+
+def browser_url(page: str, **parameters: object) -> str | None:
+    """Return the address of a page of the browser of streams; None if the project has not mounted it.
+
+    Args:
+        page: The path of the page without a slash before it, such as `stream`.
+        parameters: The parameters of the page.
+    """
+    try:
+        url = reverse("eventstore_browser:page", args=[page])
+    except NoReverseMatch:
+        return None
+    return f"{url}?{urlencode(parameters)}" if parameters else str(url)
 
 
 class GivenFilter(admin.SimpleListFilter):

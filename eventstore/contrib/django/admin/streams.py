@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
 
-from eventstore.contrib.django.admin.lists import ReadOnlyAdmin
+from eventstore.contrib.django.admin.lists import ReadOnlyAdmin, browser_url
 from eventstore.contrib.django.models import Stream
 
 _LARGEST_CHARACTER: Final = "\U0010ffff"
@@ -18,8 +18,8 @@ class StreamAdmin(ReadOnlyAdmin):
     """Streams."""
 
     list_display = ("stream_id", "category", "version", "created_at", "updated_at")
-    fields = (*list_display, "state", "events")
-    readonly_fields = ("state", "events")
+    fields = (*list_display, "state", "events", "browser")
+    readonly_fields = ("state", "events", "browser")
     change_form_template = "admin/eventstore/change_form.html"  # without a history, which Django keeps of changes
     ordering = ("stream_id",)
     paged_by = "stream_id"
@@ -46,4 +46,11 @@ class StreamAdmin(ReadOnlyAdmin):
         """Return a link to the list of the stream's events."""
         link = f"{reverse('admin:eventstore_event_changelist')}?{urlencode({'stream_id': stream.pk})}"
         anchor: str = format_html('<a href="{}">All events of this stream</a>', link)
+        return anchor
+
+    @admin.display(description="browser")
+    def browser(self, stream: Any) -> str:
+        """Return a link to the stream in the browser of streams, if the project has mounted it."""
+        link = browser_url("stream", id=stream.pk)
+        anchor: str = "-" if link is None else format_html('<a href="{}">Readable events, and the state</a>', link)
         return anchor
