@@ -131,27 +131,31 @@ class Workers:
         """Call a function for each worker, in threads, and wait for all of them. `stop` can be called meanwhile."""
         for worker in self._workers:
             worker.check_can_run()
+        ends = [threading.Event() for _ in self._workers]
         threads = [
             threading.Thread(
                 target=copy_context().run,
-                args=[self._work, run, worker, waker],
+                args=[self._work, run, worker, waker, end],
                 name=f"eventstore {worker.projection.name}",
                 daemon=True,
             )
-            for worker, waker in zip(self._workers, self._wakers, strict=True)
+            for worker, waker, end in zip(self._workers, self._wakers, ends, strict=True)
         ]
         for thread in threads:
             thread.start()
         try:
-            for thread in threads:
-                thread.join()
+            for end in ends:  # in Python 3.11, a join that Ctrl-C interrupts takes a running thread for one that ended
+                end.wait()
         except BaseException:  # Ctrl-C: the caller would have no other way to stop them
             self.stop()
+            for end in ends:
+                end.wait()
+            raise
+        finally:
             for thread in threads:
                 thread.join()
-            raise
 
-    def _work(self, run: Callable[[Worker, Waker], object], worker: Worker, waker: Waker) -> None:
+    def _work(self, run: Callable[[Worker, Waker], object], worker: Worker, waker: Waker, end: threading.Event) -> None:
         try:
             with self._thread_context():
                 run(worker, waker)
@@ -159,6 +163,8 @@ class Workers:
             self._note(worker, error)
             if self._stop_on_failure:
                 self.stop()
+        finally:
+            end.set()
 
     def _run_forever(self, worker: Worker, waker: Waker) -> None:
         """Run a worker until `stop`, and run it again after a failure."""
