@@ -57,7 +57,7 @@ def load_log(server: PostgreSQLServer, events: int, *, part: int | None = None) 
         database = Database(server, durable=False)
     if part:
         partition(database.engine(), size=part, count=max(3, events // part + 2))
-    seconds = load_short(database, events, together=min(10_000, (part or events) // 40))
+    seconds = load_short(database, events, together=max(1, min(10_000, (part or events) // 40)))
     return Log(database, events, database.store(), seconds)
 
 

@@ -102,8 +102,9 @@ SMALL_TABLES: Final = {"es_checkpoints", "es_schema", "es_detached_parts"}
 PASSED_BY: Final = 1_000
 """How many rows a statement may read and leave out."""
 
-COSTLY: Final = 12_000
-"""How many pages of memory a statement may touch: a thousand lookups of some pages each."""
+COSTLY: Final = 16_000
+"""How many pages of memory a statement may touch: three lookups for each of a thousand events, of some pages each. A
+statement that read a table of ten million rows would touch more than ten times as many."""
 
 
 def filled(databases: Databases, events: int) -> Iterator[Engine]:

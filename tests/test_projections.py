@@ -410,10 +410,15 @@ def test_no_event_before_a_dead_letter_is_lost_though_time_is_up_in_between(stor
 
 def test_a_worker_that_was_stopped_before_it_ran_does_not_run(store: EventStore) -> None:
     append(store, "order-1")
-    worker = Worker(store, counting())
+    projection = counting()
+    worker = Worker(store, projection)
     worker.stop()
     worker.run_forever()
-    assert worker.run_until_caught_up() == 0
+    with pytest.raises(InvalidInput, match="was stopped, which is for good"):
+        worker.run_until_caught_up()
+    another = Worker(store, projection)
+    another.stop()
+    assert another.run_until_caught_up() == 0
 
 
 def test_events_without_a_handler_do_not_follow_a_dead_letter(store: EventStore) -> None:
