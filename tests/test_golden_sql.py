@@ -67,7 +67,9 @@ def test_but_for_white_space_the_file_has_exactly_what_is_sent(database: str) ->
     for entry, block in zip(entries, blocks, strict=True):
         name, *lines = block.splitlines()
         assert name == f"-- {entry.name}"
-        assert normal("\n".join(line for line in lines if not line.startswith("--"))) == normal(f"{entry.sql.rstrip()};")
+        assert normal("\n".join(line for line in lines if not line.startswith("--"))) == normal(
+            f"{entry.sql.rstrip()};"
+        )
 
 
 def normal(sql: str) -> str:
