@@ -29,7 +29,9 @@ PAGE_OF_ALL: Final = f"a page of {PAGE:,} of all events"
 APPENDS: Final = (1_000, 3_000, 10_000, 20_000)
 """After how many appends since the last checkpoint the WAL is looked at."""
 
-_QUICK_APPENDS: Final = (20, 40)
+_QUICK_APPENDS: Final = {20: APPENDS[0], 40: APPENDS[-1]}
+"""What stands for what in a quick run."""
+
 _WAL_LABEL: Final = re.compile(r"(.+): ([\d,]+) appends")
 _SMALL_PART: Final = 600
 _WARM_UP: Final = 30
@@ -80,7 +82,7 @@ def pages_of_memory(bench: Bench, server: PostgreSQLServer, logs: Mapping[str, L
     shown |= {PLAIN: load_log(server, events), HUNDRED: load_log(server, events, part=part)}
     values = {}
     for name, log in shown.items():
-        late = log.streams - max(1, log.streams // 500)
+        late = log.streams - max(_FEW, log.streams // 500)
         for what, read in (
             (LATE, _stream_from(late)),
             ("the same, that began in the middle", _stream_from(log.streams // 2)),
@@ -155,8 +157,9 @@ def wal(bench: Bench, logs: Mapping[str, Log]) -> Iterator[Facts]:
         values = {}
         for name, log in logs.items():
             bench.console.print(f"WAL of {name}, {what} …", style="dim", markup=False, highlight=False)
-            for appends, written in _wal_of(log, bench.choose(_QUICK_APPENDS, APPENDS), is_new=key == "new"):
-                values[wal_label(name, appends)] = written / appends
+            names = bench.choose(_QUICK_APPENDS, {appends: appends for appends in APPENDS})
+            for appends, written in _wal_of(log, tuple(names), is_new=key == "new"):
+                values[wal_label(name, names[appends])] = written / appends
         yield Facts(
             f"growth_wal_{key}",
             f"bytes of WAL for one append of one event to {what}, since a checkpoint",
