@@ -264,7 +264,13 @@ def test_if_hooks_may_know_the_thread_each_append_is_stored_alone(grouped: Group
         lock(holder, "held-1")
         event.listen(engine.pool if hook == "checkout" else engine, hook, lambda *_: threads.add(threading.get_ident()))
         first = grouped.lead("held-1")
-        running = [grouped.threads.submit(grouped.append, f"order-{number}") for number in range(4)]
+        together = threading.Barrier(4)  # otherwise a thread that is done early would append twice
+
+        def append(number: int) -> AppendResult:
+            together.wait(60)
+            return grouped.append(f"order-{number}")
+
+        running = [grouped.threads.submit(append, number) for number in range(4)]
         until(lambda: len(threads) == 5, first)
         holder.rollback()
     assert [each.result(60).version for each in (first, *running)] == [2, 1, 1, 1, 1]
