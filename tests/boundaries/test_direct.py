@@ -9,8 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from typing import Any, Final
 
+import psycopg
 import pytest
+from psycopg.errors import error_from_result
 from psycopg.pq import PipelineStatus, TransactionStatus
+from psycopg.pq.abc import PGresult
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import OperationalError
 
@@ -149,6 +152,29 @@ def test_a_lost_connection_is_not_returned(postgres_engine: Engine) -> None:
             with pytest.raises(OperationalError) as lost:
                 waiting.result()
         assert lost.value.connection_invalidated
+        assert append(store).version == 2
+
+
+def test_the_first_error_is_raised_if_the_connection_is_lost_before_the_rollback(
+    postgres_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the error of the rollback would be raised, which is the driver's own, and not SQLAlchemy's."""
+    aborted = "pid FROM pg_stat_activity WHERE state = 'idle in transaction (aborted)'"
+
+    def after_the_session(result: PGresult) -> psycopg.Error:
+        with postgres_engine.connect() as server:
+            until(lambda: server.execute(text(f"SELECT {aborted}")).all())
+            server.execute(text(f"SELECT pg_terminate_backend(pid, 5000) FROM (SELECT {aborted}) AS found"))
+        return error_from_result(result)
+
+    settings = "-c lock_timeout=50ms"
+    with store_on(postgres_engine) as other, store_on(postgres_engine, connect_args={"options": settings}) as store:
+        with other.transaction() as transaction:
+            append(transaction)
+            with monkeypatch.context() as patched:
+                patched.setattr(prepared, "error_from_result", after_the_session)
+                with pytest.raises(OperationalError, match="lock timeout"):
+                    append(store)
         assert append(store).version == 2
 
 

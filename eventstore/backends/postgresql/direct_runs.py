@@ -1,7 +1,7 @@
 """Statements that psycopg executes alone, on a connection of the engine's pool, because no hook needs SQLAlchemy."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import psycopg
@@ -92,7 +92,8 @@ class DirectRun(StatementRun):
             if is_lost:
                 self._report_loss()
             else:
-                self._raw.rollback()
+                with suppress(psycopg.Error):  # the first error says more; the connection is not returned then
+                    self._raw.rollback()
             failure = error_to_raise(self._driver, sqlalchemy_error(self._engine, error, None, None, is_lost=is_lost))
         else:
             return rows
