@@ -40,8 +40,9 @@ class Boundary:
 
     It is iterable. Pass it as the `condition` of an append, which is then refused if an event has come between that one
     of its queries matches. It is a value: it pickles, and can be used in another process and transaction. It is refused
-    if the log is not the one that it was read from: if an event that it knows is gone, because it was rolled back, its
-    stream was deleted, or the log went back; or if tags were added to old events.
+    if the log is not the one that it was read from: if the last event of a tag, as it was read, is gone, because it was
+    rolled back, its stream was deleted, or the log went back; or if tags were added to old events. It is not refused if
+    the stream of an earlier event was deleted.
 
     Attributes:
         items: Its queries, and how far each was read.
@@ -73,11 +74,14 @@ def check_queries(filters: Iterable[EventFilter], *, lock_all_appends: bool) -> 
     Raises:
         InvalidFilter: There are none, or more than 100, or one has no tags, or fields that boundaries can't have.
     """
-    queries = tuple(dict.fromkeys(filters))
-    for query in queries:
+    given = tuple(filters)
+    for query in given:
         if not isinstance(query, EventFilter):
-            msg = f"a query of a boundary must be an EventFilter, not {type(query).__name__}"
+            hint = "; pass queries one by one: read_boundary(one, another)" if isinstance(query, list | tuple) else ""
+            msg = f"a query of a boundary must be an EventFilter, not {type(query).__name__}{hint}"
             raise InvalidFilter(msg)
+    queries = tuple(dict.fromkeys(given))
+    for query in queries:
         if query.stream_ids is not None:
             msg = (
                 "a query of a boundary has no stream ids; for a decision about one stream, pass its version as "

@@ -207,6 +207,7 @@ def test_what_the_functions_return_is_checked(store: EventStore) -> None:
         ({"queries": lambda _: None}, InvalidInput),
         ({"queries": lambda tag: EventFilter(tags=[tag])}, InvalidInput),
         ({"queries": lambda _: []}, InvalidFilter),
+        ({"queries": lambda tag: [[EventFilter(tags=[tag])]]}, InvalidFilter),
         ({"evolve": lambda *_: None}, InvalidInput),
         ({"decide": lambda *_: NewEvent("x")}, InvalidInput),
     ):

@@ -243,7 +243,7 @@ class BoundaryContract(ContractBase):
     def test_what_is_no_query_is_refused(self, store: EventStore) -> None:
         bad: list[tuple[Any, ...]] = [(), (EventFilter(),), (EventFilter(event_types=["a"]),), ("course:c1",), (None,)]
         tagged: dict[str, Any] = {"tags": ["a"]}
-        bad.append((EventFilter(**tagged, categories=["a"]),))
+        bad += [(EventFilter(**tagged, categories=["a"]),), ([EventFilter(**tagged)],)]
         bad += [tuple(EventFilter(tags=[str(number)]) for number in range(101))]
         for queries in bad:
             with pytest.raises(InvalidFilter):
