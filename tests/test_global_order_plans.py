@@ -157,7 +157,7 @@ def without_indexes(connection: Connection, *tables: str) -> Iterator[None]:
         connection.exec_driver_sql(add)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def million(postgres_databases: Databases) -> Iterator[Engine]:
     with postgres_databases.fresh("template0") as url:
         engine = create_engine(url)

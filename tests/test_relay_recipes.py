@@ -1,5 +1,6 @@
 """The recipes of docs/how-to/relay.md, as they stand there. Each needs its library."""
 
+import logging
 import os
 import re
 import subprocess
@@ -41,6 +42,20 @@ def store() -> Iterator[EventStore]:
         yield store
 
 
+@pytest.fixture
+def logging_as_before() -> Iterator[None]:
+    """Celery's worker sets up the logging of its process."""
+    root = logging.getLogger()
+    loggers = [root, *(each for each in root.manager.loggerDict.values() if isinstance(each, logging.Logger))]
+    before = [(each, each.level, each.propagate, each.disabled, list(each.handlers)) for each in loggers]
+    disabled = root.manager.disable
+    yield
+    root.manager.disable = disabled
+    for logger, level, propagate, is_disabled, handlers in before:
+        logger.setLevel(level)
+        logger.propagate, logger.disabled, logger.handlers = propagate, is_disabled, handlers
+
+
 def run(heading: str, store: EventStore, **replaced: str) -> dict[str, Any]:
     names = {
         "store": store, "Relay": Relay, "RelayProjection": RelayProjection, "Message": Message,
@@ -54,6 +69,7 @@ def run(heading: str, store: EventStore, **replaced: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("logging_as_before")
 @pytest.mark.filterwarnings("default")  # of Celery
 def test_celery(store: EventStore, capsys: pytest.CaptureFixture[str]) -> None:
     """The tasks go through a broker in memory, and a worker in a thread runs them."""

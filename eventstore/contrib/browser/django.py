@@ -9,7 +9,7 @@ from eventstore.errors import ExtraMissing
 if find_spec("django") is None:
     raise ExtraMissing("django", "django")
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import re_path
 from django.views.decorators.csrf import csrf_exempt
 from werkzeug.datastructures import ImmutableMultiDict
@@ -64,7 +64,11 @@ def _request(request: HttpRequest, path: str) -> Request:
 
 
 def _response(answered: Response) -> HttpResponse:
-    response = HttpResponse(answered.get_data(), status=answered.status_code)
+    if answered.location is None:
+        response = HttpResponse(answered.get_data(), status=answered.status_code)
+    else:  # the class that middleware and tests of Django know
+        response = HttpResponseRedirect(answered.location)
+        response.status_code = answered.status_code
     for name, value in answered.headers:
         if name.lower() == "set-cookie":
             response.cookies.load(value)
