@@ -332,6 +332,14 @@ ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 
 
 @of("sqlite", "table")
+def test_a_column_of_sqlite_may_be_generated(old: Old, store: EventStore) -> None:
+    old.insert(1)
+    old.execute("ALTER TABLE events ADD COLUMN made TEXT GENERATED ALWAYS AS ('{\"a\": 1}') VIRTUAL")
+    import_table(store, old.engine, TableMap.of({**MAP, "data": "made"}))
+    assert [event.data for event in store.read_all()] == [{"a": 1}]
+
+
+@of("sqlite", "table")
 @pytest.mark.parametrize("what", ROWS)
 def test_a_row_that_can_not_be_an_event_is_refused_before_anything_is_written(
     old: Old, store: EventStore, what: str
