@@ -256,6 +256,27 @@ def test_a_host_that_does_not_exist() -> None:
         webhook("https://eventstore.invalid/", SECRET)([MESSAGE])
 
 
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("http://[2001:db8::25]/hooks", ("2001:db8::25", 80)),
+        ("https://[2001:db8::cafe]/hooks", ("2001:db8::cafe", 443)),
+        ("https://[::1]:8443/hooks", ("::1", 8443)),
+    ],
+)
+def test_an_ipv6_address_may_have_no_port(url: str, address: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[Any] = []
+
+    def refuse(to: Any, *_: Any) -> None:
+        called.append(to)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr("socket.create_connection", refuse)
+    with pytest.raises(TargetUnavailable, match="refuses connections"):
+        webhook(url, SECRET, allow_http=True)([MESSAGE])
+    assert called == [address]
+
+
 # --- TLS
 
 

@@ -304,6 +304,8 @@ ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "a key twice": ({}, {"payload": '{"secret": 1, "secret": 2}'}, "same key twice"),
     "a surrogate": ({}, {"payload": '{"a": "\\ud800"}'}, "surrogate"),
     "deep": ({}, {"payload": "[" * 100_000}, "deep"),
+    "an integer that is too long": ({}, {"payload": f'{{"a": -{"7" * 5000}}}'}, "integer of 5000 digits"),
+    "an exponent that is too large": ({}, {"payload": '{"a": 1e9999999999999999999}'}, "exponent is too large"),
     "metadata that is a list": ({}, {"context": "[1]"}, "mapping"),
     "metadata with NUL": ({}, {"context": '{"a": "\\u0000"}'}, "NUL"),
     "a naive time": ({}, {"created_at": "2026-01-01T00:00:00"}, "without a zone.*timezone"),
@@ -325,7 +327,16 @@ ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "no field for the time": ({"time": {"field": "at"}}, {}, "NULL or missing"),
     "a transcoding": (_TRANSCODED, {"payload": '{"a": {"_type_": "money", "_data_": 1}}'}, "money.*transcodings"),
     "a damaged transcoding": (_TRANSCODED, {"payload": '{"_type_": "uuid_hex", "_data_": "secret"}'}, "uuid_hex"),
+    "a transcoding of a number": (_TRANSCODED, {"payload": '{"_type_": "uuid_hex", "_data_": 5}'}, "uuid_hex"),
 }  # fmt: skip
+
+
+@of("sqlite", "table")
+def test_a_column_of_sqlite_may_be_generated(old: Old, store: EventStore) -> None:
+    old.insert(1)
+    old.execute("ALTER TABLE events ADD COLUMN made TEXT GENERATED ALWAYS AS ('{\"a\": 1}') VIRTUAL")
+    import_table(store, old.engine, TableMap.of({**MAP, "data": "made"}))
+    assert [event.data for event in store.read_all()] == [{"a": 1}]
 
 
 @of("sqlite", "table")

@@ -125,6 +125,8 @@ def test_a_table_of_another_program(old_url: str, sqlite_engine: Engine, tmp_pat
         "  opened: 7 rows, 7 events",
         "compared 30 rows with the events of 7 streams: equal",
     ]
+    repeated = run(sqlite_engine, *command[:-1])
+    assert repeated.stdout == "imported 0 events in 0 new streams\n"
     again = run(sqlite_engine, *command, "--json")
     result = json.loads(again.stdout)
     assert (result["events"], result["resumed_after"], result["comparison"]["is_equal"]) == (0, 30, True)

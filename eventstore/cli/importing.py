@@ -205,7 +205,8 @@ def _print(done: TableImported, *, dry_run: bool) -> None:
         return
     if done.resumed_after is not None:
         note(f"continued after {done.resumed_after}")
-    click.echo(f"imported {counted(done.events, 'event')} in {counted(done.streams, 'new stream')}, up to {done.order}")
+    end = "" if done.order is None else f", up to {done.order}"
+    click.echo(f"imported {counted(done.events, 'event')} in {counted(done.streams, 'new stream')}{end}")
     counts = {
         "repeated": "stored before", "renumbered": "with another version than in the table",
         "left_out": "left out by the map", "ended": "left out, because their stream has ended here",

@@ -64,7 +64,8 @@ class HttpClient:
     """
 
     def __init__(self, url: SplitResult, timeout_seconds: float, context: ssl.SSLContext | None) -> None:
-        self._host, self._port = url.hostname or "", url.port
+        # http.client would take the end of an IPv6 address for its port if there were none
+        self._host, self._port = url.hostname or "", url.port or (80 if context is None else 443)
         self._path = (url.path or "/") + (f"?{url.query}" if url.query else "")
         self._timeout = timeout_seconds
         self._context = context

@@ -405,7 +405,7 @@ class SQLiteCatalog:
         """
         given = {"name": table_map.table}
         columns = connection.execute(
-            text('SELECT name, type, "notnull", pk FROM pragma_table_info(:name)'), given
+            text('SELECT name, type, "notnull", pk FROM pragma_table_xinfo(:name) WHERE hidden <> 1'), given
         ).all()
         if not columns:
             raise InvalidTableMap(f"there is no table {table_map.table!r}")

@@ -127,7 +127,7 @@ def json_decoder(transcodings: Mapping[str, str] | None = None) -> json.JSONDeco
             return _transcoded(found["_type_"], found["_data_"], known)
         return found
 
-    return json.JSONDecoder(object_pairs_hook=make_object, parse_float=_number)
+    return json.JSONDecoder(object_pairs_hook=make_object, parse_float=_number, parse_int=_integer)
 
 
 def _transcoded(name: Any, data: Any, known: Mapping[str, Convert]) -> Any:
@@ -139,13 +139,24 @@ def _transcoded(name: Any, data: Any, known: Mapping[str, Convert]) -> Any:
         )
     try:
         return convert(data)
-    except (ValueError, TypeError, InvalidOperation):
+    except (ValueError, TypeError, AttributeError, InvalidOperation):
         raise NotConvertibleError(f"its JSON has a value of the transcoding {name!r} that can't be read") from None
+
+
+def _integer(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:  # Python's limit, see sys.set_int_max_str_digits
+        digits = len(text.removeprefix("-"))
+        raise NotConvertibleError(f"its JSON has an integer of {digits} digits, which is too long") from None
 
 
 def _number(text: str) -> float | Decimal:
     number = float(text)
-    exact = Decimal(text)
+    try:
+        exact = Decimal(text)
+    except InvalidOperation:
+        raise NotConvertibleError("its JSON has a number whose exponent is too large") from None
     return number if exact == Decimal(repr(number)) else exact
 
 
