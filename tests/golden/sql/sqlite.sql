@@ -5149,7 +5149,7 @@ WHERE pg_locks.locktype = 'relation'
 SELECT rowid FROM {…} LIMIT 0;
 
 -- transfer/sources/databases.py: SQLiteCatalog.describe
-SELECT name, type, "notnull", pk FROM pragma_table_info(:name);
+SELECT name, type, "notnull", pk FROM pragma_table_xinfo(:name) WHERE hidden <> 1;
 
 -- transfer/sources/databases.py: SQLiteCatalog.describe
 SELECT name FROM pragma_index_list(:name) WHERE "unique" AND NOT partial;
