@@ -285,8 +285,8 @@ TARGETS: Final = (
             f"boundaries_pgbench_{writers}",
             THEIRS,
             times,
-            obstacle="Their function locks the table until its commit is on disk, and ours does not, so a slow flush helps us: "
-            "the targets are from a disk with flushes of 5 ms. With flushes of 0.2 ms, both wait for two processors.",
+            obstacle="Their function locks the table until its commit is on disk, and ours does not, so a slow flush "
+            "helps us: the targets are from a disk with flushes of 5 ms. At 0.2 ms, both wait for two processors.",
         )
         for writers, times in ((1, 1), (8, 5), (16, 7))
     ),
