@@ -624,12 +624,12 @@ def test_a_relay_has_no_handlers(store: EventStore) -> None:
 def test_publish_that_returns_something_else(store: EventStore, published: Any) -> None:
     append(store)
     with pytest.raises(ProjectionFailed) as failed:
-        Relay(store, "out", to=Receiver(), publish=lambda _: published, attempts=1).run_until_caught_up()
+        Relay(store, "out", to=Receiver(), publish=lambda _: published).run_until_caught_up()
     assert isinstance(failed.value.__cause__, InvalidInput)
 
 
 def test_a_target_that_returns_something_to_await(store: EventStore) -> None:
     append(store)
     with pytest.raises(ProjectionFailed) as failed:
-        Relay(store, "out", to=lambda messages: coroutine(messages), attempts=1).run_until_caught_up()  # noqa: PLW0108
+        Relay(store, "out", to=lambda messages: coroutine(messages)).run_until_caught_up()  # noqa: PLW0108
     assert isinstance(failed.value.__cause__, InvalidInput)

@@ -3,7 +3,7 @@
 from typing import Final
 
 from eventstore.common.backoff import Backoff, spread
-from eventstore.errors import MessageRejected, TargetGone, TargetUnavailable
+from eventstore.errors import InvalidInput, MessageRejected, TargetGone, TargetUnavailable
 from eventstore.projections.definition import OnFailure, Projection
 
 LONGEST_BACKOFF_SECONDS: Final = 60.0
@@ -13,6 +13,9 @@ _LONGEST_WISH_SECONDS: Final = 3600.0
 """How long a service can make the worker wait at most; a mistaken header must not stop it for years."""
 
 _SPREAD_OF_WISH: Final = 1.1
+
+_FINAL: Final = (MessageRejected, TargetGone, InvalidInput)
+"""Errors that another attempt would raise again. `InvalidInput` says that the program itself is wrong."""
 
 
 class Retries:
@@ -39,7 +42,7 @@ class Retries:
             wish = min(cause.retry_after_seconds or 0.0, _LONGEST_WISH_SECONDS)
         else:
             self._failed += 1
-            if isinstance(cause, MessageRejected | TargetGone) or self._failed >= self._projection.attempts:
+            if isinstance(cause, _FINAL) or self._failed >= self._projection.attempts:
                 return None
         pause = self._backoff.pause()
         if self._projection.spreads_pauses:
