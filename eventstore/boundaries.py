@@ -106,7 +106,8 @@ def check_condition(condition: object) -> tuple[Boundary, ...]:
     """Return the boundaries of a condition.
 
     Raises:
-        InvalidInput: It is neither a `Boundary`, nor a list of these, nor None; or they have more than 100 queries.
+        InvalidInput: It is neither a `Boundary`, nor a list of at least one of these, nor None; or they have more than
+            100 queries.
     """
     if condition is None:
         return ()
@@ -115,6 +116,8 @@ def check_condition(condition: object) -> tuple[Boundary, ...]:
         msg = f"condition must be a Boundary, from read_boundary, or a list of these, not {type(condition).__name__}"
         raise InvalidInput(msg)
     checked = tuple(boundaries)
+    if not checked:
+        raise InvalidInput("condition has no Boundary; an append without a condition has condition=None")
     for boundary in checked:
         if not isinstance(boundary, Boundary):
             msg = f"condition must have boundaries, from EventStore.read_boundary, not {type(boundary).__name__}"

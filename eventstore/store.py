@@ -331,9 +331,9 @@ class EventStore:
             expected_version: The version that the stream must have, for optimistic concurrency: the one that your
                 decision was based on. `NO_STREAM` (0) if it must not exist yet, `STREAM_EXISTS`, or `ANY` for no check.
             metadata: JSON values by string keys, for all of these events. An event's own metadata overrides them.
-            condition: What `read_boundary` has returned, once or several times. If an event has come between since then
-                that one of its queries matches, the append is refused. Appends of events with tags, and those with a
-                condition, lock their tags until the transaction ends, before the stream's head.
+            condition: What `read_boundary` has returned, or a list of at least one of these. If an event has come
+                between since then that one of its queries matches, the append is refused. Appends of events with tags,
+                and those with a condition, lock their tags until the transaction ends, before the stream's head.
 
         Returns:
             The new version of the stream and the position of the last event; `duplicate=True` if the events were

@@ -364,7 +364,7 @@ class BoundaryContract(ContractBase):
             store.append("a-1", NewEvent("x"), expected_version=ANY)
 
     def test_what_is_no_boundary_is_refused(self, store: EventStore) -> None:
-        bad: list[Any] = ["x", 7, [None], EventFilter(tags=["a"]), [EventFilter(tags=["a"])]]
+        bad: list[Any] = ["x", 7, [], iter(()), [None], EventFilter(tags=["a"]), [EventFilter(tags=["a"])]]
         for condition in bad:
             with pytest.raises(InvalidInput, match="condition"):
                 store.append("e-1", NewEvent("a"), expected_version=ANY, condition=condition)
