@@ -17,6 +17,8 @@ THEIRS: Final = "eventsourcing, recorder for DCB"
 PLAIN: Final = "eventstore, no tags and no condition"
 HOT: Final = "eventstore, a tag of a million events"
 WITHOUT_TABLE: Final = "eventstore, tables at es_0008"
+_BY_PGBENCH: Final = 500
+"""Appends of each client, which has a new connection: PostgreSQL plans each of the first five executions."""
 
 
 def run(bench: Bench) -> Iterator[Comparison]:
@@ -50,7 +52,7 @@ def run(bench: Bench) -> Iterator[Comparison]:
             reference=OURS,
             durable=True,
         )
-        many = max(bench.choose(16, 640) // writers, 2)
+        many = bench.choose(2, _BY_PGBENCH)
         yield bench.race(
             f"boundaries_pgbench_{writers}",
             f"{what}: the statements of the same, sent by pgbench",
