@@ -1,16 +1,19 @@
-"""Appends on condition that two queries by tags match no more events: through the drivers, and by pgbench."""
+"""Appends on condition that two queries by tags match no more events: through the drivers, and by pgbench.
+
+Each append of pgbench has other tags.
+"""
 
 import re
-import subprocess
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 from uuid import uuid4
 
 from benchmarks import raw
+from benchmarks.pgbench import PgBench, pgbench
 from benchmarks.servers import Database
 from eventstore import NO_STREAM, EventFilter, EventStore, NewEvent
 from eventstore.backends.postgresql.dialect import PostgreSQLDialect
@@ -76,57 +79,6 @@ def deciding(store: EventStore, tag: str, count: int) -> Callable[[], float]:
     return lambda: raw.seconds_of(decide, [f"student:{uuid4()}" for _ in range(count)])
 
 
-class PgBench:
-    """PostgreSQL's own program, which sends the statements of a conditional append, each time with other tags."""
-
-    def __init__(self, server: PostgreSQLServer, database: Database, script: Path, text: str) -> None:
-        self._program = server.binaries / "pgbench"
-        self._database = database
-        self._script = script
-        script.write_text(f"\\set n random(1, 1000000000000000)\n{text}")
-
-    @classmethod
-    def ours(cls, server: PostgreSQLServer, database: Database, folder: Path) -> Self | None:
-        """Return it with our statements, as a store sends them in one pipeline; None where the program is missing."""
-        if not (server.binaries / "pgbench").exists():
-            return None
-        lock, append = _sql(lock_tags, _LOCK), _sql(append_tagged(Expectation.NEW), _APPEND)
-        text = f"\\startpipeline\nBEGIN ISOLATION LEVEL READ COMMITTED;\n{lock};\n{append};\nCOMMIT;\n\\endpipeline\n"
-        return cls(server, database, folder / "ours.sql", text)
-
-    @classmethod
-    def theirs(cls, server: PostgreSQLServer, database: Database, folder: Path) -> Self | None:
-        """Return it with the function of `eventsourcing`, whose recorder has made it."""
-        if not (server.binaries / "pgbench").exists():
-            return None
-        text = f"""SELECT * FROM dcb_conditional_append_tt(
-    ARRAY[
-        ROW(CAST(ARRAY[] AS TEXT[]), ARRAY[{_COURSE}]),
-        ROW(ARRAY['{ENROLLED}'], ARRAY[{_STUDENT}])
-    ]::dcb_query_item_tt[],
-    0,
-    ARRAY[ROW('{ENROLLED}', '\\x{DATA.hex()}'::bytea, {_TAGS})]::dcb_event_tt[]
-);
-"""
-        return cls(server, database, folder / "theirs.sql", text.replace("\n", " ") + "\n")
-
-    def racer(self, count: int, clients: int) -> Callable[[], float]:
-        """Return a contestant of so many appends for each client; its time is that of an append, over all clients."""
-
-        def run() -> float:
-            options = ["-n", "-M", "prepared", "-f", self._script, "-t", count, "-c", clients, "-j", min(clients, 2)]
-            address = ["-h", "127.0.0.1", "-p", self._database.port, "-U", "postgres", self._database.name]
-            done = subprocess.run(
-                [str(part) for part in (self._program, *options, *address)], capture_output=True, text=True, check=False
-            )
-            if done.returncode or "number of failed transactions: 0 " not in done.stdout + " ":
-                raise RuntimeError(done.stderr.strip()[-500:] or done.stdout)
-            (line,) = [line for line in done.stdout.splitlines() if line.startswith("tps")]
-            return 1 / float(line.split()[2])
-
-        return run
-
-
 _COURSE: Final = "'course:' || CAST(:n AS TEXT)"
 _STUDENT: Final = "'student:' || CAST(:n AS TEXT)"
 _TAGS: Final = f"ARRAY[{_COURSE}, {_STUDENT}]"
@@ -157,6 +109,31 @@ _APPEND: Final = {
     "tags": _TAGS,
     "tag_types": f"ARRAY['{ENROLLED}', '{ENROLLED}']",
 }
+
+
+_NUMBER: Final = "\\set n random(1, 1000000000000000)\n"
+
+
+def appending(server: PostgreSQLServer, database: Database, folder: Path) -> PgBench | None:
+    """Return pgbench with our statements, as a store sends them in one pipeline; None where the program is missing."""
+    lock, append = _sql(lock_tags, _LOCK), _sql(append_tagged(Expectation.NEW), _APPEND)
+    begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
+    text = f"{_NUMBER}\\startpipeline\n{begin};\n{lock};\n{append};\nCOMMIT;\n\\endpipeline\n"
+    return pgbench(server, database, folder / "ours.sql", text)
+
+
+def calling(server: PostgreSQLServer, database: Database, folder: Path) -> PgBench | None:
+    """Return pgbench with the function of `eventsourcing`, whose recorder has made it; None where it is missing."""
+    text = f"""SELECT * FROM dcb_conditional_append_tt(
+    ARRAY[
+        ROW(CAST(ARRAY[] AS TEXT[]), ARRAY[{_COURSE}]),
+        ROW(ARRAY['{ENROLLED}'], ARRAY[{_STUDENT}])
+    ]::dcb_query_item_tt[],
+    0,
+    ARRAY[ROW('{ENROLLED}', '\\x{DATA.hex()}'::bytea, {_TAGS})]::dcb_event_tt[]
+);
+"""
+    return pgbench(server, database, folder / "theirs.sql", _NUMBER + text.replace("\n", " ") + "\n")
 
 
 def _sql(statement: object, values: dict[str, str]) -> str:

@@ -29,7 +29,7 @@ def machine(run: Run) -> str:
 def targets(run: Run) -> str:
     """Return the table of the design, and why what is missed is missed."""
     checked = verdicts(run.results)
-    headings = ["work", "against", "target", "measured", "quartiles", "A/A", "the driver alone", ""]
+    headings = ["work", "against", "target", "measured", "quartiles", "A/A", "the limit", ""]
     table = _table(headings, [_target_row(each) for each in checked])
     return "\n\n".join(part for part in ("" if run.full else _NOT_COMPARABLE, table, _missed(checked)) if part)
 
@@ -56,7 +56,7 @@ def _missed(checked: Sequence[Verdict]) -> str:
     works: dict[str, list[str]] = {}
     for each in checked:
         if each.measured and not each.met:
-            limit = f" (the driver alone: {each.limit:.2f} ×)" if each.limit else ""
+            limit = f" ({each.target.limit}: {each.limit:.2f} ×)" if each.limit else ""
             name = f"{each.target.work}, against {each.target.against}{limit}"
             works.setdefault(each.target.obstacle, []).append(name)
     return "\n".join(f"- **Missed: {'; '.join(names)}.** {obstacle}" for obstacle, names in works.items())

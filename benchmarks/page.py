@@ -66,7 +66,7 @@ def _targets(checked: list[Verdict]) -> str:
         for each in checked
     ]
     return (
-        "<table><tr><th>work<th>against<th>target<th>measured (quartiles)<th>A/A<th>the driver alone<th>"
+        "<table><tr><th>work<th>against<th>target<th>measured (quartiles)<th>A/A<th>the limit<th>"
         + "".join(rows)
         + "</table>"
     )

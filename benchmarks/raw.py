@@ -1,19 +1,15 @@
 """The driver alone on the same tables: the limit. It checks nothing, and has no events but rows made beforehand."""
 
 import json
-import subprocess
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 import msgpack
 import psycopg
 
 from benchmarks.events import METADATA, item
-from benchmarks.servers import Database
-from tests.postgresql.launcher import PostgreSQLServer
 
 Row = tuple[str, int, UUID, str, int, int, bytes, str]
 
@@ -136,42 +132,6 @@ def fetch_all(
         return (time.perf_counter() - begun) / count
 
     return run
-
-
-class PgBench:
-    """PostgreSQL's own program, which inserts one row a transaction into the same table."""
-
-    def __init__(self, server: PostgreSQLServer, database: Database, folder: Path) -> None:
-        self._program = server.binaries / "pgbench"
-        self._database = database
-        self._script = folder / "insert.sql"
-        self._script.write_text(
-            "INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata) "
-            "VALUES ('pgbench', nextval('pgbench_version'), gen_random_uuid(), 'item-added', 1, 1, "
-            f"'\\x{rows('pgbench', 1)[0][6].hex()}', '{METADATA_TEXT}');\n"
-        )
-        with database.raw() as connection:
-            connection.execute("CREATE SEQUENCE pgbench_version")
-            create_heads(connection, ["pgbench"], 2**40)
-
-    @classmethod
-    def of(cls, server: PostgreSQLServer, database: Database, folder: Path) -> Self | None:
-        """Return it, None where the program is not there."""
-        return cls(server, database, folder) if (server.binaries / "pgbench").exists() else None
-
-    def racer(self, count: int, clients: int = 1) -> Callable[[], float]:
-        """Return a contestant of so many rows for each client; its time is that of a row, over all clients."""
-
-        def run() -> float:
-            options = ["-n", "-M", "prepared", "-f", self._script, "-t", count, "-c", clients, "-j", min(clients, 2)]
-            address = ["-h", "127.0.0.1", "-p", self._database.port, "-U", "postgres", self._database.name]
-            done = subprocess.run(
-                [str(part) for part in (self._program, *options, *address)], capture_output=True, text=True, check=True
-            )
-            (line,) = [line for line in done.stdout.splitlines() if line.startswith("tps")]
-            return 1 / float(line.split()[2])
-
-        return run
 
 
 def seconds_of(work: Callable[[Any], object], parts: Sequence[Any]) -> float:

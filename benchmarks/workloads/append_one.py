@@ -7,6 +7,7 @@ from benchmarks import raw
 from benchmarks.bench import OURS, UMADB, UNCHECKED, Bench
 from benchmarks.events import METADATA, new_events
 from benchmarks.peers import FUNCTIONS, racer
+from benchmarks.pgbench import INSERT, inserting
 from benchmarks.results import Comparison
 from eventstore import EventStore
 
@@ -55,7 +56,7 @@ def _compare(bench: Bench, *, durable: bool) -> Iterator[Comparison]:
         bench.ask_for_durability(peer, "eventsourcing", name)
         bench.ask_for_durability(peer, "eventsourcing, functions", name_of_functions)
         bench.ask_for_durability(other, "python-event-sourcery", name)
-    pgbench = raw.PgBench.of(bench.server, database, bench.folder())
+    pgbench = inserting(bench.server, database, bench.folder())
     uma = bench.umadb()
     always = "left out: it always flushes"
     with database.raw() as connection:
@@ -64,7 +65,7 @@ def _compare(bench: Bench, *, durable: bool) -> Iterator[Comparison]:
             "append 1 event to a new stream",
             {
                 "psycopg INSERT": raw.insert_one(connection, count),
-                "pgbench INSERT": pgbench.racer(count) if pgbench else None,
+                INSERT: pgbench.racer(count) if pgbench else None,
                 OURS: to_new(store, count),
                 "eventsourcing recorder": racer(peer, "append_to_new", name=name, count=count, recorder_only=True),
                 "eventsourcing": racer(peer, "append_to_new", name=name, count=count),

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from benchmarks.bench import OURS, UMADB, Bench
-from benchmarks.boundaries import DATA, PgBench, deciding, in_threads
+from benchmarks.boundaries import DATA, appending, calling, deciding, in_threads
 from benchmarks.peers import PeerMissing, racer
+from benchmarks.pgbench import INSERT, inserting
 from benchmarks.race import Contestant
 from benchmarks.results import Comparison
 from benchmarks.servers import MANY_CONNECTIONS, Database
@@ -33,8 +34,9 @@ def run(bench: Bench) -> Iterator[Comparison]:
             bench.peer_errors["eventsourcing"] = str(missing)
             peer = None
     uma = bench.umadb()
-    pgbench = PgBench.ours(bench.server, database, bench.folder())
-    theirs = PgBench.theirs(bench.server, other, bench.folder()) if peer else None
+    ours = appending(bench.server, database, bench.folder())
+    theirs = calling(bench.server, other, bench.folder()) if peer else None
+    limit = inserting(bench.server, database, bench.folder())
     for writers in (1, 8, 16):
         count = max(bench.choose(16, 320) // writers, 2)
         what = f"{writers} writer{'s' * (writers > 1)}"
@@ -57,8 +59,9 @@ def run(bench: Bench) -> Iterator[Comparison]:
             f"boundaries_pgbench_{writers}",
             f"{what}: the statements of the same, sent by pgbench",
             {
-                OURS: pgbench.racer(many, writers) if pgbench else None,
+                OURS: ours.racer(many, writers) if ours else None,
                 THEIRS: theirs.racer(many, writers) if theirs else None,
+                INSERT: limit.racer(many, writers) if limit else None,
             },
             per="append",
             reference=OURS,

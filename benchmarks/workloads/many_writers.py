@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Final
 
-from benchmarks import raw
 from benchmarks.bench import OURS, UMADB, UNCHECKED, Bench
 from benchmarks.peers import FUNCTIONS, racer
+from benchmarks.pgbench import INSERT, inserting
 from benchmarks.race import Contestant
 from benchmarks.results import Comparison
 from benchmarks.servers import MANY_CONNECTIONS
@@ -27,7 +27,7 @@ def run(bench: Bench) -> Iterator[Comparison]:
     peer = bench.eventsourcing("writers", plain.environment | MANY_CONNECTIONS)
     bench.eventsourcing("writers, functions", functions.environment | FUNCTIONS | MANY_CONNECTIONS)
     other = bench.event_sourcery("writers", sourcery)
-    pgbench = raw.PgBench.of(bench.server, database, bench.folder())
+    pgbench = inserting(bench.server, database, bench.folder())
     grouping, uma = database.store(group_commit=True), bench.umadb()
     for writers in bench.choose((1, 8, 64), (1, 8, 16, 64)):
         count = max(bench.choose(80, 800 if writers == 1 else 1600) // writers, 2)
@@ -35,7 +35,7 @@ def run(bench: Bench) -> Iterator[Comparison]:
         with ExitStack() as stack:
             connections = [stack.enter_context(database.raw()) for _ in range(writers)]
             contestants: dict[str, Contestant | str | None] = {
-                "pgbench INSERT": pgbench.racer(count, writers) if pgbench else None,
+                INSERT: pgbench.racer(count, writers) if pgbench else None,
                 "psycopg INSERT": raw_in_threads(connections, count),
                 OURS: in_threads(store, writers, count),
                 GROUPED: in_threads(grouping, writers, count),
