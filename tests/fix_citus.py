@@ -62,7 +62,7 @@ def citus_url() -> str:
 
 @pytest.fixture(scope="session")
 def citus_schema(citus_url: str) -> Iterator[str]:
-    """A schema for all tests of this process, with the tables, that Citus has distributed; migrated by each revision."""
+    """A schema for all tests of this process, with the tables of all revisions, that Citus has distributed."""
     engine = create_engine(citus_url, poolclass=NullPool)
     name = _distributed(engine)
     migrations.upgrade(engine, schema=name)
@@ -83,7 +83,7 @@ def citus_engine(citus_url: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def citus_schemas(citus_url: str) -> Iterator[tuple[str, str]]:
-    """Two schemas of this test's own, with the tables, on different workers if there are several."""
+    """Two schemas of this test's own, provisioned, on different workers if there are several."""
     engine = create_engine(citus_url, poolclass=NullPool)
     names = (_distributed(engine), _distributed(engine))
     for name in names:
