@@ -62,9 +62,10 @@ def citus_url() -> str:
 
 @pytest.fixture(scope="session")
 def citus_schema(citus_url: str) -> Iterator[str]:
-    """A schema for all tests of this process, with the tables, that Citus has distributed."""
+    """A schema for all tests of this process, with the tables of all revisions, that Citus has distributed."""
     engine = create_engine(citus_url, poolclass=NullPool)
     name = _distributed(engine)
+    migrations.upgrade(engine, schema=name)
     yield name
     _drop(engine, name)
 
@@ -82,9 +83,11 @@ def citus_engine(citus_url: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def citus_schemas(citus_url: str) -> Iterator[tuple[str, str]]:
-    """Two schemas of this test's own, with the tables, on different workers if there are several."""
+    """Two schemas of this test's own, provisioned, on different workers if there are several."""
     engine = create_engine(citus_url, poolclass=NullPool)
     names = (_distributed(engine), _distributed(engine))
+    for name in names:
+        migrations.provision(engine, name)
     yield names
     for name in names:
         _drop(engine, name)
@@ -95,7 +98,6 @@ def _distributed(engine: Engine) -> str:
     with engine.begin() as connection:
         connection.execute(text("SET LOCAL citus.enable_schema_based_sharding = on"))
         connection.execute(text(f'CREATE SCHEMA "{name}"'))
-    migrations.upgrade(engine, schema=name)
     return name
 
 

@@ -3,6 +3,7 @@
 The cluster is named by EVENTSTORE_TEST_CITUS_URL: tests/fix_citus.py. What needs none is in test_citus_dialect.py.
 """
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,12 +17,15 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.pool import NullPool
 
 from eventstore import ANY, Append, EventStore, NewEvent, maintenance, migrations
-from eventstore.errors import SeveralTenants, UnsuitableServer
+from eventstore.backends.postgresql.dialect import PostgreSQLDialect
+from eventstore.errors import PartitioningRefused, SeveralTenants, UnsuitableServer
+from eventstore.migrations import partitioning
 from eventstore.testing.adversary.loading import OURS
 from eventstore.testing.adversary.running import CASES
 from eventstore.testing.adversary.verdicts import Result
 from eventstore.testing.contract import EventStoreContract
 from tests.fix_engines import empty
+from tests.golden_sql import compiled
 from tests.test_adversary import attack
 
 PLACEMENT = """
@@ -29,6 +33,12 @@ SELECT s.shardid, n.nodename, n.nodeport FROM pg_dist_shard s
 JOIN pg_dist_placement p USING (shardid) JOIN pg_dist_node n ON n.groupid = p.groupid
 WHERE s.logicalrelid = to_regclass(:table)
 """
+NOT_PLANNED = (
+    "postgresql.append_one.", "postgresql.append_tagged.", "postgresql.boundaries_without_tags.lock_all_appends",
+    "postgresql.copy.copy_", "postgresql.lock_table.", "postgresql.positions.drawn_positions(", "parts.",
+)  # fmt: skip
+"""Statements that are replaced on Citus, refused before they are sent, about parts, or not for EXPLAIN."""
+
 OTHER_WORKER = "SELECT nodename, nodeport FROM pg_dist_node WHERE groupid > 0 AND nodeport <> :port LIMIT 1"
 
 
@@ -213,6 +223,31 @@ def test_a_worker_is_refused(citus_engine: Engine, citus_schemas: tuple[str, str
 
 
 # --- operation
+
+
+def test_each_statement_but_those_that_are_replaced_is_planned(citus_url: str, citus_schema: str) -> None:
+    """Citus refuses many statements that PostgreSQL takes; it says so when it plans them."""
+    refused: dict[str, str] = {}
+    url = make_url(citus_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(url, autocommit=True, prepare_threshold=None) as connection:
+        for statement in compiled(PostgreSQLDialect(schema=citus_schema), "postgresql"):
+            if statement.name.startswith(NOT_PLANNED):
+                continue
+            names = list(dict.fromkeys(re.findall(r"%\((\w+)\)b", statement.sql)))
+            numbered = statement.sql.replace(")b", ")s") % {name: f"${number}" for number, name in enumerate(names, 1)}
+            nulls = f"({', '.join(['NULL'] * len(names))})" if names else ""
+            try:
+                connection.execute(f"PREPARE planned AS {numbered}")
+                connection.execute(f"EXPLAIN EXECUTE planned{nulls}")
+            except psycopg.Error as error:
+                refused[statement.name] = str(error)
+            connection.execute("DEALLOCATE ALL")
+    assert refused == {}
+
+
+def test_partitions_are_refused(citus_engine: Engine, citus_schemas: tuple[str, str]) -> None:
+    with pytest.raises(PartitioningRefused, match=r"^Citus has distributed es_events.*citus_schema_move"):
+        partitioning.enable(citus_engine, schema=citus_schemas[0])
 
 
 def test_health_and_verification_work(citus_engine: Engine, citus_schemas: tuple[str, str]) -> None:

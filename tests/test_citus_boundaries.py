@@ -215,6 +215,15 @@ def test_tags_are_repaired(store: EventStore) -> None:
         store.append("a-2", NewEvent("a"), expected_version=0, condition=boundary)
 
 
+def test_events_are_given_tags_afterwards(store: EventStore) -> None:
+    store.append("a-1", NewEvent("a", {"course": 1}, metadata={"by": "me"}), expected_version=0)
+    store.append("a-2", NewEvent("a", {"course": 1}, tags=["x"]), expected_version=0)
+    assert maintenance.fill_tags(store, tags_of=lambda event: [f"course:{event.data['course']}"]).tagged == 2
+    one, other = store.read_boundary(COURSE)
+    assert (one.tags, one.metadata, other.tags) == (("course:1",), {"by": "me"}, ("x", "course:1"))
+    assert list(maintenance.verify(store)) == []
+
+
 # --- the oracle
 
 

@@ -183,7 +183,8 @@ def _check_tables(log: Log, where: TablesPlace) -> None:
         raise SchemaOutdated(version, PARTS_CAN_BE_DETACHED, where)
     if catalog.is_distributed(log.connection, log.named("es_events")):
         raise PartitioningRefused(
-            "Citus has distributed es_events", "give each tenant a schema on a worker of its own instead"
+            "Citus has distributed es_events, which can't be partitioned then",
+            "if a worker has too little room, move tenants to another one (citus_schema_move)",
         )
     log.connection.rollback()
 

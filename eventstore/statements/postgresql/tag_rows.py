@@ -142,12 +142,12 @@ ON CONFLICT (tag, position) DO NOTHING
 
 _SET: Final = """
 UPDATE {events} AS event
-SET metadata = coalesce(event.metadata, jsonb_build_object()) || jsonb_build_object('$tags', CAST(wanted.tags AS JSONB))
+SET metadata = jsonb_set(coalesce(event.metadata, CAST('{{}}' AS JSONB)), '{{$tags}}', CAST(wanted.tags AS JSONB))
 FROM unnest(:positions, :event_ids, :tags_before, :tags) AS wanted(position, event_id, tags_before, tags)
 WHERE
     event.position = wanted.position
     AND event.event_id = wanted.event_id
-    AND coalesce(event.metadata -> '$tags', jsonb_build_array()) = CAST(wanted.tags_before AS JSONB)
+    AND coalesce(event.metadata -> '$tags', CAST('[]' AS JSONB)) = CAST(wanted.tags_before AS JSONB)
 RETURNING event.position
 """
 
