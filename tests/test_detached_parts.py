@@ -55,6 +55,7 @@ from eventstore.errors import (
 from eventstore.findings import Level
 from eventstore.maintenance import plan, repair, verify
 from eventstore.migrations import partitioning
+from eventstore.migrations.partitioning.indexes import build_index
 from eventstore.parts import PartState
 from eventstore.projections import ProjectionAdmin
 from eventstore.repository import SnapshotPolicy, every, never
@@ -743,6 +744,7 @@ def test_finalize(store: EventStore, tmp_path: Path) -> None:
             reader.execute(text("SELECT count(*) FROM es_events")).all()
         if progress.step == "finalize":
             states.append(partitioning.parts(store.engine)[0].state)
+            build_index(store.engine, "of_times", "(recorded_at)")  # not of this part, which can't get it any more
             reader.rollback()
 
     states: list[PartState] = []
@@ -751,6 +753,26 @@ def test_finalize(store: EventStore, tmp_path: Path) -> None:
     assert steps[-2:] == ["detach", "finalize"]
     assert states == [PartState.DETACHING]
     assert partitioning.parts(store.engine)[0].state is PartState.DETACHED
+    assert is_valid(store.engine, "of_times")
+
+
+def is_valid(engine: Engine, index: str) -> bool:
+    with engine.connect() as connection:
+        query = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)")
+        return bool(connection.execute(query, {"name": index}).scalar_one())
+
+
+@pytest.mark.slow
+def test_an_index_that_only_a_detached_part_lacked_is_completed(store: EventStore) -> None:
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql("CREATE INDEX of_times ON ONLY es_events (recorded_at)")
+        for number in range(2, 6):
+            connection.exec_driver_sql(f"CREATE INDEX of_times_{number} ON es_events_{number} (recorded_at)")
+            connection.exec_driver_sql(f"ALTER INDEX of_times ATTACH PARTITION of_times_{number}")
+    detach(store, None)
+    assert not is_valid(store.engine, "of_times")
+    build_index(store.engine, "of_times", "(recorded_at)")
+    assert is_valid(store.engine, "of_times")
 
 
 # --- the command line
