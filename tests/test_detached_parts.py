@@ -464,20 +464,24 @@ def test_a_part_of_closed_streams_needs_no_flag(postgres_engine: Engine, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_table_is_dropped_only_if_it_was_exported(
+def test_a_part_that_was_detached_without_an_export_is_exported_before_it_is_dropped(
     store: EventStore, before: list[RecordedEvent], tmp_path: Path
 ) -> None:
     detach(store, None)
     with pytest.raises(HistoryDetached, match="it was not exported"):
         list(store.read_all())
-    with pytest.raises(InvalidInput, match="its table has its only events"):
+    (tmp_path / "part").mkdir()
+    with pytest.raises(DamagedExport):
         detach(store, tmp_path / "part", drop=True)
-    export_part(store, PART, tmp_path / "part")  # also of a table that was detached and kept
-    assert list(read_part(store, tmp_path / "part")) == before[:SIZE]
-    detach(store, None, drop=True)
+    assert partitioning.parts(store.engine)[0].state is PartState.DETACHED
+    detach(store, tmp_path / "1", drop=True)
+    assert list(read_part(store, tmp_path / "1")) == before[:SIZE]
+    with pytest.raises(HistoryDetached) as raised:
+        list(store.read_all())
+    assert (raised.value.location, raised.value.sha256) == (str(tmp_path / "1"), check_part(tmp_path / "1").sha256)
     assert partitioning.parts(store.engine)[0].state is PartState.DROPPED
     detach(store, None, drop=True)
-    detach(store, tmp_path / "2", "es_events_2", drop=True)
+    detach(store, None, "es_events_2", drop=True)
     assert [part.state for part in partitioning.parts(store.engine)][:3] == [
         PartState.DROPPED,
         PartState.DROPPED,
