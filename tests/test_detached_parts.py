@@ -909,7 +909,7 @@ def test_appends_and_reads_go_on_while_a_part_is_detached(postgres_engine: Engin
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_300_000_events_are_detached_and_read_back(postgres_engine: Engine, tmp_path: Path) -> None:
     count = int(os.environ.get("EVENTSTORE_TEST_DETACHED_EVENTS", "300000"))
     partition(postgres_engine, size=count, count=3)
