@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine, text
@@ -114,6 +115,28 @@ def test_what_the_application_has_added_is_carried_over(postgres_engine: Engine)
     }
     assert [str(finding) for finding in migrations.verify(postgres_engine)] == before
     assert EventStore(postgres_engine).delete_stream("order-1", expected_version=8, reason="asked to").version == 9
+
+
+def test_parts_are_in_the_tablespace_of_the_newest_one(postgres_engine: Engine) -> None:
+    name = f"Ours' {uuid4()}"
+    elsewhere = (
+        "SELECT c.oid::regclass::text FROM pg_class c LEFT JOIN pg_index i ON i.indexrelid = c.oid "
+        "LEFT JOIN pg_tablespace s ON s.oid = c.reltablespace WHERE coalesce(i.indrelid, c.oid) "
+        "IN ('es_events_2'::regclass, 'es_events_3'::regclass) AND s.spcname IS DISTINCT FROM :name"
+    )
+    append(postgres_engine, 3)
+    with postgres_engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("SET allow_in_place_tablespaces = on")
+        connection.exec_driver_sql(f"CREATE TABLESPACE \"{name}\" LOCATION ''")
+        try:
+            connection.exec_driver_sql(f'ALTER TABLE es_events SET TABLESPACE "{name}"')
+            enable(postgres_engine)
+            partitioning.add(postgres_engine, size=10, days=5)
+            found = connection.execute(text(elsewhere.replace("::", r"\:\:")), {"name": name}).all()
+        finally:
+            connection.exec_driver_sql("DROP TABLE es_events CASCADE")
+            connection.exec_driver_sql(f'DROP TABLESPACE "{name}"')
+    assert found == []
 
 
 def test_a_replica_identity_is_carried_over(postgres_engine: Engine) -> None:

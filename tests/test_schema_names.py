@@ -12,6 +12,8 @@ from eventstore import ANY, EventStore, NewEvent, maintenance, migrations
 from eventstore.backends.postgresql import dialect as postgresql
 from eventstore.errors import InvalidInput, NoSchema, TableLocked, UnsuitableSetting
 from eventstore.migrations.environment import VERSION_TABLE
+from eventstore.tables import define_tables
+from eventstore.tables.names import qualified_name
 from tests.test_migration_ways import psql
 
 NAMES: Final = ['My "Events"', "select", "_%Ä'\\:name", "%(x)s"]
@@ -54,6 +56,10 @@ def test_a_schema_of_any_name_works(engine: Engine, name: str, monkeypatch: pyte
     migrations.downgrade(engine, "es_0005", schema=name)
     migrations.upgrade(engine, schema=name)
     assert migrations.verify(engine, schema=name) == []
+
+
+def test_percent_signs_of_a_schema_are_kept() -> None:
+    assert qualified_name(define_tables(schema="%% %s").events) == '"%% %s".es_events'
 
 
 @pytest.mark.slow

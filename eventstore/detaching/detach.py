@@ -48,6 +48,8 @@ LIMIT :at_most"""
 _ADD: Final = """
 INSERT INTO {detached_parts} (first_position, last_position, events, name, location, sha256)
 VALUES (:first_position, :last_position, :events, :name, :location, :sha256)"""
+_EXPORTED: Final = """
+UPDATE {detached_parts} SET location = :location, sha256 = :sha256 WHERE name = :name AND sha256 IS NULL"""
 _BREAK: Final = """
 UPDATE {schema_table} SET breaking_version = :version WHERE breaking_version < :version"""
 _OPEN_TRANSACTIONS: Final = text("""
@@ -103,7 +105,8 @@ def detach_part(
     Args:
         store: The store, on PostgreSQL, not joined to a transaction. The database user owns the tables.
         name: The name of the partition, such as `es_events_1`. It must be the oldest that is attached.
-        folder: The folder to export it to; see `export_part`. None detaches it without an export.
+        folder: The folder to export it to; see `export_part`. None detaches it without an export. A part that was
+            detached without one is exported by a later call that names a folder.
         location: Where people find the export, such as the URL that you move the folder to: a text in the errors of
             reads, which is never opened. Defaults to the absolute path of the folder.
         by_stream: As for `export_part`.
@@ -119,7 +122,7 @@ def detach_part(
         PartInUse: A checkpoint is before the end of the part, a dead letter in it is pending, or streams that take
             events have some in it. Nothing was done.
         InvalidInput: There is no such partition, it is not the oldest, or events may still be appended to it; or it
-            would be dropped, and its export has other events, or there is none.
+            would be dropped, and has other events than were listed.
         DamagedExport: The export can't be read back, or differs from the table.
         TableLocked: Other transactions were not done in time. Repeat the call.
         MigrationInProgress: A migration was not done in time.
@@ -143,7 +146,7 @@ def detach_part(
     if dry_run:
         return DetachOutcome(part, steps)
     manifest = None
-    if part.state is PartState.ATTACHED and folder is not None:
+    if folder is not None and _lacks_export(part):
         events, _, _ = ends_of(store, part)
         if events:
             manifest = export_part(store, name, folder, by_stream=by_stream, on_progress=on_progress)
@@ -151,14 +154,18 @@ def detach_part(
     with work.connected() as connection:
         work.run(connection, manifest, location, streams_may_lose_history=streams_may_lose_history)
         if drop:
-            work.drop(connection, allowed_without_export=folder is None)
+            work.drop(connection)
     return DetachOutcome(find_part(parts_of_store(store), name), steps, manifest)
 
 
+def _lacks_export(part: Part) -> bool:
+    return part.state is not PartState.DROPPED and (part.detached is None or part.detached.sha256 is None)
+
+
 def _steps(part: Part, folder: str | Path | None, *, drop: bool) -> Iterator[str]:
+    if folder is not None and _lacks_export(part):
+        yield f"export {part.name} to {str(folder)!r}, read it back, and compare it with the table"
     if part.state is PartState.ATTACHED:
-        if folder is not None:
-            yield f"export {part.name} to {str(folder)!r}, read it back, and compare it with the table"
         yield "list it in es_detached_parts, so that reads that need it say so"
     if part.state in {PartState.ATTACHED, PartState.LISTED}:
         yield "wait for the transactions that are open then"
@@ -260,6 +267,9 @@ class _Detach:
             self._report("list")
             self._list(manifest, location)
             part = self._now()
+        elif manifest is not None:
+            row = {"name": part.name, "location": location, "sha256": manifest.sha256}
+            connection.execute(self._sql(_EXPORTED), row)
         if part.state is PartState.LISTED:
             self._wait_for_transactions(connection)
         self._detach(connection)
@@ -314,18 +324,15 @@ class _Detach:
 
         self._until_done(connection, f"detaching {self._part.name}", attempt)
 
-    def drop(self, connection: Connection, *, allowed_without_export: bool) -> None:
+    def drop(self, connection: Connection) -> None:
         """Drop the table of a detached part, if it has the events that were listed.
 
         Raises:
-            InvalidInput: It was not exported, or has other events.
+            InvalidInput: It has other events.
         """
         part = self._now()
         if part.state is PartState.DROPPED or part.detached is None:
             return
-        if part.detached.sha256 is None and part.detached.events and not allowed_without_export:
-            msg = f"{part.name} was detached without an export, so its table has its only events; export it first"
-            raise InvalidInput(msg)
         events, _, _ = ends_of(self._store, part)
         if events != part.detached.events:
             msg = (

@@ -22,7 +22,7 @@ def qualified_name(table: Table, name: str | None = None) -> str:
         name: The name of another object in the same schema, to return that instead.
     """
     of = "" if table.schema is None else f"{quoted_schema(table.schema)}."
-    return f"{of}{_PREPARER.quote(table.name if name is None else name)}".replace("%%", "%")
+    return of + _PREPARER.quote(table.name if name is None else name).replace("%%", "%")
 
 
 def quoted_schema(schema: str) -> str:

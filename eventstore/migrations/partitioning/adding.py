@@ -12,6 +12,7 @@ from eventstore.migrations.partitioning.carrying import POSITION_KEY, Carried
 from eventstore.migrations.partitioning.log import Log, changing, check_positive, quoted
 from eventstore.migrations.partitioning.parts import rounded_up
 from eventstore.migrations.settings import OnProgress, Settings
+from eventstore.migrations.sql_text import literal
 from eventstore.parts import Part, Runway
 from eventstore.tables.immutability import FUNCTION, SETTING, TRIGGER
 
@@ -117,6 +118,7 @@ def create_part(log: Log, part: Part, carried: Carried) -> None:
     """Create the table of a part and attach it, in the transaction that is open."""
     events, table, number = log.named("es_events"), log.named(part.name), part.number
     options = f" WITH ({carried.options})" if carried.options else ""
+    log.execute(f"SET LOCAL default_tablespace = {literal(carried.tablespace)}")  # of the indexes, too
     log.execute(f"CREATE TABLE {table} (LIKE {events} INCLUDING ALL EXCLUDING IDENTITY EXCLUDING INDEXES){options}")
     log.execute(f"ALTER TABLE {table} OWNER TO {quoted(carried.owner)}")
     keys = {"es_events_pkey": "PRIMARY KEY (stream_id, version)", POSITION_KEY: "UNIQUE (position)"}

@@ -41,7 +41,7 @@ FROM pg_policy p WHERE p.polrelid = to_regclass(:table)
 _OPTIONS: Final = """
 SELECT array_to_string(c.reloptions || (
     SELECT array_agg('toast.' || option) FROM pg_class t, unnest(t.reloptions) AS option WHERE t.oid = c.reltoastrelid
-), ', ')
+), ', '), (SELECT CAST(spcname AS text) FROM pg_tablespace WHERE oid = c.reltablespace)
 FROM pg_class c WHERE c.relkind = 'r' AND c.oid = to_regclass(:table) OR c.oid IN (
     SELECT inhrelid FROM pg_inherits WHERE inhparent = to_regclass(:table))
 ORDER BY c.oid DESC LIMIT 1
@@ -101,6 +101,7 @@ class Carried:
     Attributes:
         owner: The owner.
         options: The storage parameters of the newest part; empty if there are none.
+        tablespace: The tablespace of the newest part; empty for that of the database.
         has_row_security: Whether row level security is enabled.
         replica_identity: Its replica identity: FULL, NOTHING or the name of an index; None if it is the primary key.
         columns: Changes of columns that the server does not copy, such as ALTER COLUMN data SET STATISTICS 0.
@@ -108,6 +109,7 @@ class Carried:
 
     owner: str
     options: str
+    tablespace: str
     has_row_security: bool
     replica_identity: str | None
     columns: tuple[str, ...]
@@ -117,9 +119,9 @@ class Carried:
         """Read it from the catalog."""
         name = log.named(table)
         ((owner, has_row_security, _, replica_identity),) = log.rows(_escaped(_TABLE), table=name)
-        ((options,),) = log.rows(_OPTIONS, table=name) or [("",)]
+        ((options, tablespace),) = log.rows(_OPTIONS, table=name)
         columns = tuple(change for (change,) in log.rows(_COLUMNS, table=name))
-        return cls(owner, options or "", has_row_security, replica_identity, columns)
+        return cls(owner, options or "", tablespace or "", has_row_security, replica_identity, columns)
 
     def set_columns(self, log: Log, table: str) -> None:
         """Set what a new table does not have from the one that it is like."""

@@ -56,7 +56,8 @@ def enable(
     again. A log can't be made one table again.
 
     Owner, rights, comments, triggers, policies, constraints, indexes and views of es_events are carried over. Rights to
-    change the parts directly are revoked. Run `add` every day from then on.
+    change the parts directly are revoked. Run `add` every day from then on. A new part, with its indexes, is in the
+    tablespace of the newest one.
 
     Args:
         engine: An engine of a PostgreSQL database, whose user owns the tables.

@@ -8,12 +8,15 @@ from sqlalchemy import Connection, Engine
 from eventstore.backends.postgresql.partitions import parts_of
 from eventstore.migrations.partitioning.log import Log, quoted, reading
 from eventstore.migrations.settings import Settings
+from eventstore.parts import PartState
 
 _ATTACHED: Final = """
-SELECT CAST(t.relname AS text) FROM pg_inherits h JOIN pg_index i ON i.indexrelid = h.inhrelid
-JOIN pg_class t ON t.oid = i.indrelid WHERE h.inhparent = to_regclass(:index)
+SELECT CAST(t.relname AS text), CAST(c.relname AS text) FROM pg_inherits h JOIN pg_index i ON i.indexrelid = h.inhrelid
+JOIN pg_class t ON t.oid = i.indrelid JOIN pg_class c ON c.oid = i.indexrelid WHERE h.inhparent = to_regclass(:index)
 """
-"""The parts whose indexes belong to an index of the log."""
+"""The parts whose indexes belong to an index of the log, and the names of these."""
+
+_IS_VALID: Final = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:index)"
 
 
 def build_index(
@@ -47,10 +50,13 @@ def build_index(
         building = connection.execution_options(isolation_level="AUTOCOMMIT")
         create = f"CREATE INDEX IF NOT EXISTS {quoted(name)} ON ONLY {log.named('es_events')} {definition}"
         log.attempt(f"creating the index {name}", ["es_events"], lambda: log.execute(create))
-        attached = {part for (part,) in log.rows(_ATTACHED, index=log.named(name))}
+        attached = {part: of_part for part, of_part in log.rows(_ATTACHED, index=log.named(name))}  # noqa: C416  # rows
         for part in parts_of(log.run):
-            if part.name not in attached:
+            if part.name not in attached and part.state is not PartState.DETACHING:
                 _build_for_part(log, building, name, part.name, definition)
+        ((is_valid,),) = log.rows(_IS_VALID, index=log.named(name))
+        if attached and not is_valid:  # the last part without it was detached since
+            _attach(log, name, *attached.popitem())  # again: the server looks whether all parts have it
 
 
 def _build_for_part(log: Log, building: Connection, name: str, part: str, definition: str) -> None:
@@ -60,5 +66,9 @@ def _build_for_part(log: Log, building: Connection, name: str, part: str, defini
     create = f"CREATE INDEX CONCURRENTLY {quoted(of_part)} ON {log.named(part)} {definition}"
     for statement in (drop, create):
         building.exec_driver_sql(statement, execution_options=options)
+    _attach(log, name, part, of_part)
+
+
+def _attach(log: Log, name: str, part: str, of_part: str) -> None:
     attach = f"ALTER INDEX {log.named(name)} ATTACH PARTITION {log.named(of_part)}"
     log.attempt(f"attaching the index of {part}", [part], lambda: log.execute(attach))

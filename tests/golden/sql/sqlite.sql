@@ -5042,6 +5042,11 @@ INSERT INTO {detached_parts} (first_position, last_position, events, name, locat
 VALUES (:first_position, :last_position, :events, :name, :location, :sha256);
 
 -- detaching/detach.py
+UPDATE {detached_parts}
+SET location = :location, sha256 = :sha256
+WHERE name = :name AND sha256 IS NULL;
+
+-- detaching/detach.py
 UPDATE {schema_table} SET breaking_version = :version WHERE breaking_version < :version;
 
 -- detaching/detach.py
