@@ -336,8 +336,15 @@ def test_lost_connections_lose_and_repeat_nothing(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT])
-@pytest.mark.parametrize("notify", [False, True])
+@pytest.mark.parametrize(
+    ("how", "notify"),
+    [
+        (signal.SIGINT, True),
+        (signal.SIGQUIT, False),
+        pytest.param(signal.SIGINT, False, marks=pytest.mark.long),
+        pytest.param(signal.SIGQUIT, True, marks=pytest.mark.long),
+    ],
+)
 def test_it_survives_restarts_of_the_server(cluster: Cluster, how: signal.Signals, *, notify: bool) -> None:
     engine, writing = create_engine(cluster.url), create_engine(cluster.url, pool_pre_ping=True)
     migrations.upgrade(engine)
