@@ -66,6 +66,17 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, obj: object) -> list[pytest.Item] | None:
+    """Make no tests of classes that take minutes, unless they are asked for, or a test by its name: a third of all."""
+    config = collector.config
+    are_asked_for = "long" in config.option.markexpr or any("::" in argument for argument in config.args)
+    if are_asked_for or not isinstance(obj, type):
+        return None
+    marks = getattr(obj, "pytestmark", [])
+    return [] if any(mark.name == "long" for mark in (marks if isinstance(marks, list) else [marks])) else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what takes minutes, unless it is asked for by its marker."""
     if "long" in config.option.markexpr:

@@ -1,13 +1,13 @@
 """Run the examples with flights, as their users run them."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.processes import Python
 
 _EXAMPLES = Path(__file__).parents[1] / "examples"
 IMPORT = str(_EXAMPLES / "flights.py")
@@ -18,24 +18,18 @@ posix = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 
 
 @contextmanager
-def started(url: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    environment = {**os.environ, "DATABASE_URL": url, "COLUMNS": "100", "PYTHONUTF8": "1"}
-    with subprocess.Popen(
-        [sys.executable, *arguments],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-    ) as process:
+def started(url: str, *arguments: str) -> Iterator[Python]:
+    environment = {**os.environ, "DATABASE_URL": url, "COLUMNS": "100"}
+    with Python(*arguments, env=environment, stderr_to_stdout=True) as process:
         try:
             yield process
         finally:
             process.kill()  # where the test has failed before it ended
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+def finish(process: Python) -> tuple[int, str]:
     output, _ = process.communicate(timeout=120)
-    return process.returncode, output
+    return process.wait(), output
 
 
 def run(url: str, *arguments: str) -> str:

@@ -9,7 +9,6 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import traceback
 import warnings
@@ -28,6 +27,7 @@ from eventstore.backends import engine_for
 from eventstore.migrations.environment import VERSION_TABLE
 from eventstore.tables import SCHEMA_VERSION
 from tests.fix_postgresql import Databases
+from tests.processes import Python
 
 ROOT = Path(__file__).parent.parent
 NAMES = [f"es_{number:04}" for number in range(1, SCHEMA_VERSION + 1)]
@@ -163,10 +163,9 @@ def url_of(engine: Engine) -> str:
     return engine.url.render_as_string(hide_password=False)
 
 
-def start_alembic(engine: Engine, *arguments: str) -> "subprocess.Popen[str]":
+def start_alembic(engine: Engine, *arguments: str) -> Python:
     """Start the command `alembic` in the checkout."""
-    command = [sys.executable, "-m", "alembic", "-x", f"url={url_of(engine)}", *arguments]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return Python("-m", "alembic", "-x", f"url={url_of(engine)}", *arguments, cwd=ROOT)
 
 
 def run_alembic(engine: Engine, *arguments: str) -> "subprocess.CompletedProcess[str]":

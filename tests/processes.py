@@ -1,15 +1,31 @@
-"""Processes that run functions of tests."""
+"""Processes that run functions of tests, and programs in Python, without importing what takes most of the time."""
 
 import multiprocessing
+import os
+import runpy
+import subprocess
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
-from typing import Final
+from pathlib import Path
+from types import ModuleType
+from typing import IO, Final, Self
 
 _IMPORTED: Final = [
+    "alembic.command",
+    "alembic.config",
     "eventstore",
+    "eventstore.cli",
+    "eventstore.migrations.environment",
+    "eventstore.projections",
     "eventstore.repository",
     "psycopg",
     "pytest",
+    "rich.progress",
     "sqlalchemy.dialects.postgresql.psycopg",
+    "sqlalchemy.dialects.sqlite.pysqlite",
 ]
 
 
@@ -21,3 +37,146 @@ def clean_processes() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_IMPORTED)
     return context
+
+
+class Python:
+    """A process that runs `python` with these arguments, used like a `subprocess.Popen` with pipes for its output.
+
+    It is such a clean process: of its own, with its own connections, to be killed and waited for. For tests of what a
+    program does; those of how it starts, of what is imported, or of an end by Ctrl-C, start Python itself.
+
+    Args:
+        arguments: `-m MODULE`, `-c CODE` or the path of a script, then the program's own.
+        cwd: Its folder. Defaults to that of the test.
+        env: All of its environment. Defaults to that of the test.
+        stderr_to_stdout: Whether there is one pipe for both. Defaults to False.
+    """
+
+    def __init__(
+        self,
+        *arguments: str,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        stderr_to_stdout: bool = False,
+    ) -> None:
+        context = clean_processes()
+        read_out, write_out = context.Pipe(duplex=False)
+        read_err, write_err = (read_out, write_out) if stderr_to_stdout else context.Pipe(duplex=False)
+        self._process = context.Process(
+            target=_run,
+            args=(list(arguments), str(cwd or Path.cwd()), dict(os.environ if env is None else env)),
+            kwargs={"out": write_out, "err": write_err},
+        )
+        self._process.start()
+        self.args = arguments
+        self.stdout = _text(read_out)
+        self.stderr = self.stdout if stderr_to_stdout else _text(read_err)
+        write_out.close()
+        if not stderr_to_stdout:
+            write_err.close()
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """As of a `Popen`: the number of the signal, negative, if one has ended it. None while it runs."""
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if (code := self._process.exitcode) is None:
+            raise subprocess.TimeoutExpired(self.args, timeout or 0)
+        return code
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Return what it prints until it ends, once; the second is empty if there is one pipe for both."""
+        if self.stdout.closed:
+            return "", ""
+        with ThreadPoolExecutor(2) as threads:
+            out = threads.submit(self.stdout.read)
+            err = None if self.stderr is self.stdout else threads.submit(self.stderr.read)
+            try:
+                printed = out.result(timeout), err.result(timeout) if err else ""
+            except TimeoutError:
+                self.kill()
+                raise subprocess.TimeoutExpired(self.args, timeout or 0) from None
+        self.wait(timeout)
+        self._close()
+        return printed
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self._process.terminate()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def _close(self) -> None:
+        self.stdout.close()
+        self.stderr.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+        self.wait()
+
+
+def run_python(
+    *arguments: str,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    check: bool = False,
+    timeout: float = 120,
+) -> "subprocess.CompletedProcess[str]":
+    """Run such a process to its end, within so many seconds.
+
+    Raises:
+        subprocess.CalledProcessError: It has ended with another code than 0, and `check` was asked for.
+        subprocess.TimeoutExpired: The time is over; it was killed.
+    """
+    with Python(*arguments, cwd=cwd, env=env) as process:
+        output, errors = process.communicate(timeout)
+    done = subprocess.CompletedProcess(list(arguments), process.wait(), output, errors)
+    if check:
+        done.check_returncode()
+    return done
+
+
+def _text(reading: Connection) -> IO[str]:
+    with reading:
+        return os.fdopen(os.dup(reading.fileno()), encoding="utf-8")
+
+
+def _run(arguments: list[str], folder: str, environment: dict[str, str], *, out: Connection, err: Connection) -> None:
+    os.dup2(out.fileno(), 1)
+    os.dup2(err.fileno(), 2)
+    out.close()
+    err.close()
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  # to the end of the process
+    sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    if arguments[0] == "-m":
+        sys.path.insert(0, folder)
+        sys.argv = arguments[1:]
+        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    elif arguments[0] == "-c":
+        sys.argv = ["-c", *arguments[2:]]
+        program = sys.modules["__main__"] = ModuleType("__main__")
+        exec(compile(arguments[1], "<string>", "exec"), vars(program))  # noqa: S102  # the test's own program
+    else:
+        sys.path.insert(0, str(Path(arguments[0]).parent))
+        sys.argv = arguments
+        runpy.run_path(arguments[0], run_name="__main__")

@@ -2,11 +2,11 @@
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.processes import run_python
 
 pytestmark = pytest.mark.slow
 
@@ -15,11 +15,7 @@ EXAMPLE = Path(__file__).parent.parent / "examples" / "agent_log.py"
 
 def run(folder: Path, **environment: str) -> str:
     inherited = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLE)],
-        cwd=folder, env=inherited | environment, check=True, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    return done.stdout
+    return run_python(str(EXAMPLE), cwd=folder, env=inherited | environment, check=True).stdout
 
 
 def check(output: str, *, tokens: int) -> None:

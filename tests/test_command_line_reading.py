@@ -4,8 +4,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -19,6 +17,7 @@ from eventstore import EventStore, EventTypes, NewEvent
 from tests.fix_command_line import CommandLine, on_sqlite
 from tests.fix_engines import changing_history
 from tests.fix_migrations import url_of
+from tests.processes import Python
 
 EVIL = "evil-[red]x[/red]\x1b[31m\u202e\x9b\t"
 EVIL_SHOWN = r"evil-[red]x[/red]\x1b[31m\u202e\x9b\t"
@@ -322,10 +321,8 @@ def test_following_ends_with_the_limit(command: CommandLine, store: EventStore) 
     assert len(command.json("tail", "-f", "--after", "0", "--limit", "3")) == 3
 
 
-def start(command: CommandLine, *arguments: str) -> "subprocess.Popen[str]":
-    environment = {**os.environ, "EVENTSTORE_URL": command.url}
-    process = [sys.executable, "-m", "eventstore", *arguments]
-    return subprocess.Popen(process, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def start(command: CommandLine, *arguments: str) -> Python:
+    return Python("-m", "eventstore", *arguments, env={**os.environ, "EVENTSTORE_URL": command.url})
 
 
 @pytest.mark.slow

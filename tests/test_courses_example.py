@@ -3,8 +3,6 @@
 import os
 import re
 import runpy
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +12,7 @@ from sqlalchemy import Engine
 
 from eventstore import EventFilter, EventStore
 from eventstore.testing.scenario import given
+from tests.processes import run_python
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "courses.py"
 
@@ -35,16 +34,7 @@ def check(output: str) -> None:
 def test_it_runs_on_an_embedded_file_again_and_again(tmp_path: Path) -> None:
     inherited = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
     for _ in range(2):
-        done = subprocess.run(
-            [sys.executable, str(EXAMPLE)],
-            cwd=tmp_path,
-            env=inherited,
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        check(done.stdout)
+        check(run_python(str(EXAMPLE), cwd=tmp_path, env=inherited, check=True).stdout)
     assert [path.name for path in tmp_path.iterdir()] == ["courses.db"]
 
 

@@ -5,6 +5,7 @@ import importlib.util
 import io
 import signal
 import subprocess
+import sys
 import time
 import zipfile
 from collections import Counter
@@ -17,6 +18,7 @@ from sqlalchemy import func, select, update
 from eventstore import EventStore, migrations
 from tests.fix_engines import changing_history
 from tests.fix_flights import IMPORT, finish, posix, run, started
+from tests.processes import Python
 
 pytestmark = pytest.mark.slow
 
@@ -129,13 +131,12 @@ def test_a_second_run_appends_nothing_and_says_so(imported: tuple[str, str]) -> 
 def test_a_missing_package_is_named_with_the_command_that_installs_it(package: str, sqlite_url: str) -> None:
     hidden = f"import runpy, sys; sys.modules[{package!r}] = None; sys.path.insert(0, {str(Path(IMPORT).parent)!r}); "
     hidden += f"sys.argv = ['flights.py']; runpy.run_path({IMPORT!r}, run_name='__main__')"
-    with started(sqlite_url, "-c", hidden) as process:
-        exit_code, output = finish(process)
-    assert exit_code == 1
-    assert "pip install 'sqlalchemy-eventstore[examples]'" in output
+    done = subprocess.run([sys.executable, "-c", hidden], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "pip install 'sqlalchemy-eventstore[examples]'" in done.stdout + done.stderr
 
 
-def wait_for_events(store: EventStore, process: subprocess.Popen[str]) -> None:
+def wait_for_events(store: EventStore, process: Python) -> None:
     deadline = time.monotonic() + 60
     while not stored_events(store):
         assert process.poll() is None, "it has ended before it could be interrupted"

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +17,7 @@ from sqlalchemy.pool import NullPool
 from eventstore import ANY, Append, ConcurrencyConflict, EventFilter, EventStore, LogWentBack, NewEvent, migrations
 from eventstore.errors import PositionCacheEnabled, UnsuitableTransaction
 from tests.fix_postgresql import Databases
+from tests.processes import Python
 from tests.waiting import start_reading
 
 KINDS = EventFilter(event_types=["counted"])
@@ -326,8 +325,7 @@ with engine.connect() as connection:
 def test_a_writer_that_dies_holds_nobody_back(
     store: EventStore, postgres_engine: Engine, postgres_url: str, how: str
 ) -> None:
-    with subprocess.Popen([sys.executable, "-c", WRITER, postgres_url], stdout=subprocess.PIPE, text=True) as writer:
-        assert writer.stdout is not None
+    with Python("-c", WRITER, postgres_url) as writer:
         backend = int(writer.stdout.readline())
         later = append(store, "order-2")
         assert positions(store) == []

@@ -2,8 +2,6 @@
 
 import os
 import random
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from eventstore import migrations
 from tests.application_objects import Dump, create_objects, create_random_objects, dump, fill, of_application
 from tests.fix_django import leave_database, postgresql_settings, sqlite_settings, use_database
 from tests.fix_migrations import run_alembic, url_of
+from tests.processes import run_python
 from tests.test_migration_ways import OURS, Application, psql
 
 
@@ -46,7 +45,7 @@ class Command(Way):
 
     def up(self, revision: str) -> None:
         arguments = ["migrate", "--url", url_of(self.engine), "--revision", revision]
-        subprocess.run([sys.executable, "-m", "eventstore", *arguments], check=True, capture_output=True)
+        run_python("-m", "eventstore", *arguments, check=True)
 
 
 class Checkout(Way):

@@ -1,8 +1,6 @@
 """Migrations on PostgreSQL beside what is in the way: readers, autovacuum, poolers, timeouts, lost connections."""
 
 import random
-import subprocess
-import sys
 import textwrap
 import threading
 import time
@@ -31,6 +29,7 @@ from eventstore.migrations.lock import lock_key
 from eventstore.migrations.settings import Settings
 from tests.fix_clusters import Cluster
 from tests.fix_migrations import BringTo, url_of
+from tests.processes import run_python
 from tests.servers import SharingPooler
 from tests.test_migration_processes import fill
 from tests.waiting import until
@@ -181,7 +180,7 @@ def test_a_killed_revision_leaves_nothing_whatever_the_engine_does(engine: Engin
 
         migrations.upgrade(engine)
         """)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    done = run_python("-c", script)
     assert done.returncode == -9, done.stderr
     assert sql(engine, f"{tables} AND relname <> 'es_alembic_version'") == before
     other = create_engine(engine.url, **ENGINES[kind])

@@ -1,7 +1,5 @@
 """The steps that revisions are made of, steered on PostgreSQL to the moments that go wrong, and on SQLite."""
 
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +15,7 @@ from eventstore import ANY, DatabaseBusy, EventStore, NewEvent, migrations
 from eventstore.errors import ConstraintViolated, MigrationError, MigrationInProgress, TableLocked
 from eventstore.migrations import Progress
 from tests.fix_migrations import BringTo, catalog, url_of
+from tests.processes import Python
 from tests.waiting import until, wait_until_it_says, waiters_for
 
 pytestmark = pytest.mark.slow
@@ -360,9 +359,8 @@ def test_a_sqlite_file_that_somebody_writes_to_is_waited_for(tmp_path: Path, tra
 
 
 def test_a_second_deployer_waits_and_finds_the_work_done(engine: Engine) -> None:
-    command = [sys.executable, "-m", "eventstore", "migrate", "--url", url_of(engine)]
     with engine.connect() as connection, migrations.deploy_lock(connection):
-        second = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        second = Python("-m", "eventstore", "migrate", "--url", url_of(engine))
         wait_until_it_says(second.stderr, "another migration is running")
         assert migrations.current(engine) == "es_0001"
     _, errors = second.communicate(timeout=60)

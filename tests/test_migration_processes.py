@@ -2,8 +2,6 @@
 
 import json
 import random
-import subprocess
-import sys
 import textwrap
 import threading
 import time
@@ -15,6 +13,7 @@ from sqlalchemy import Engine, text
 from eventstore import ANY, EventStore, NewEvent, migrations
 from eventstore.tables import SCHEMA_VERSION
 from tests.fix_migrations import BringTo, start_alembic, url_of
+from tests.processes import Python, run_python
 from tests.waiting import until, wait_until_it_says
 
 pytestmark = pytest.mark.slow
@@ -24,15 +23,13 @@ REVISIONS = [f"es_{number:04}" for number in range(1, SCHEMA_VERSION + 1)]
 LARGE = 60_000
 """`tests/test_migration_locks.py` upgrades three million events, in minutes."""
 
-Process = subprocess.Popen[str]
 
-
-def start_two(engine: Engine) -> list[Process]:
+def start_two(engine: Engine) -> list[Python]:
     """Start `alembic upgrade head` in two processes at once."""
     return [start_alembic(engine, "upgrade", "head") for _ in range(2)]
 
 
-def end(processes: list[Process]) -> None:
+def end(processes: list[Python]) -> None:
     errors = [process.communicate(timeout=120)[1] for process in processes]
     assert [process.returncode for process in processes] == [0] * len(processes), errors
 
@@ -58,7 +55,7 @@ def test_the_work_of_four_is_done_once(new_engine: Engine) -> None:
             processes.append(process)
         assert [os.waitpid(process, 0)[1] for process in processes] == [0] * 4
         """)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120)
+    done = run_python("-c", script)
     assert done.returncode == 0, done.stderr
     assert sorted(line.split() for line in done.stdout.splitlines()) == [[], [], [], REVISIONS]
 
@@ -75,7 +72,7 @@ def test_two_processes_while_somebody_builds_one_of_the_indexes(
     script = f"import psycopg; psycopg.connect({url!r}, autocommit=True).execute({index!r})"
     with engine.connect() as older:
         EventStore(engine).join(older).append("order-1", [NewEvent("placed")], expected_version=0)
-        with subprocess.Popen([sys.executable, "-c", script]) as builder:
+        with Python("-c", script) as builder:
             until(lambda: building(engine))
             if killed:
                 builder.kill()
@@ -140,7 +137,7 @@ def test_a_migration_killed_at_any_step_is_completed_by_the_next(new_engine: Eng
             steps += json.loads(said)
         print(json.dumps([kills, steps]))
         """)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=230)
+    done = run_python("-c", script, timeout=230)
     assert done.returncode == 0, done.stderr
     kills, steps = json.loads(done.stdout)
     expected = len(REVISIONS) if new_engine.dialect.name == "sqlite" else len(REVISIONS) + 3 + 8 + 8 + 3

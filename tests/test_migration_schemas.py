@@ -3,8 +3,6 @@
 import json
 import multiprocessing
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +18,7 @@ from eventstore.errors import ForeignMigrationHistory, InvalidInput, MigrationEr
 from eventstore.migrations import SchemaOutcome, job_processes
 from tests.fix_command_line import CommandLine
 from tests.fix_migrations import url_of
+from tests.processes import Python
 from tests.test_migration_places import execute
 from tests.waiting import until
 
@@ -240,9 +239,8 @@ def test_a_run_that_was_killed_is_resumed(new_postgres_engine: Engine, jobs: int
     make_older(new_postgres_engine, "tenant_0", "tenant_1", "tenant_3", "tenant_4")
     migrations.upgrade(new_postgres_engine, OLDER, schema="tenant_2")
     options = ["--schemas", "tenant_*", "--lock-timeout", "0.1"]
-    command = [sys.executable, "-m", "eventstore", "migrate", "--url", url_of(new_postgres_engine), *options]
-    process = subprocess.Popen([*command, "--jobs", str(jobs)], stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
+    command = ["-m", "eventstore", "migrate", "--url", url_of(new_postgres_engine), *options, "--jobs", str(jobs)]
+    process = Python(*command)
     with reading(new_postgres_engine, "tenant_2"):
         while "tenant_2" not in (line := process.stderr.readline()):
             assert line, "it has ended"
@@ -252,7 +250,7 @@ def test_a_run_that_was_killed_is_resumed(new_postgres_engine: Engine, jobs: int
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert {name for name, at in revisions(new_postgres_engine).items() if at == HEAD} == done
-    with process.stderr:  # a process whose parent was killed ends, too, and says nothing
+    with process.stdout, process.stderr:  # a process whose parent was killed ends, too, and says nothing
         assert "Traceback" not in process.stderr.read()
     until(lambda: not migrating(new_postgres_engine))
     result = json.loads(run(new_postgres_engine, *options, "--json").stdout)

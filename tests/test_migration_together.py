@@ -1,8 +1,6 @@
 """Several deployers at the same time, a lost lock, and servers that only read or can't store every text."""
 
 import contextlib
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from eventstore import EventStore, NewEvent, migrations
 from eventstore.errors import ForeignMigrationHistory, MigratedMeanwhile, ReadOnlyDatabase
 from eventstore.migrations import Progress
 from tests.fix_migrations import BringTo, run_alembic, url_of
+from tests.processes import Python, run_python
 from tests.test_migration_drivers import SYNCHRONOUS
 from tests.test_migration_ways import OURS, Application
 from tests.waiting import until, wait_until_it_says
@@ -34,9 +33,8 @@ def upgrade():
 """
 
 
-def start_migrate(engine: Engine, *options: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "eventstore", "migrate", "--url", url_of(engine), *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def start_migrate(engine: Engine, *options: str) -> Python:
+    return Python("-m", "eventstore", "migrate", "--url", url_of(engine), *options)
 
 
 def waits_at_gate(engine: Engine) -> bool:
@@ -237,8 +235,7 @@ def test_a_database_in_sql_ascii_is_refused_by_name(new_postgres_engine: Engine,
         )
         try:
             for command in ("migrate", "check"):
-                arguments = [sys.executable, "-m", "eventstore", command, "--url", url]
-                done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=120)
+                done = run_python("-m", "eventstore", command, "--url", url)
                 assert done.returncode == 1, done.stderr
                 assert "server_encoding is SQL_ASCII" in done.stderr
                 assert "create the database with ENCODING 'UTF8'" in done.stderr

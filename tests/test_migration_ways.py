@@ -19,6 +19,7 @@ from eventstore.errors import DirectConnectionRequired, MigrationError, SchemaMi
 from tests.fix_migrations import ROOT, BringTo, alembic_in, catalog, run_alembic, url_of
 from tests.pgbouncer import PgBouncer
 from tests.postgresql.launcher import find_binaries
+from tests.processes import Python, run_python
 
 pytestmark = pytest.mark.slow
 
@@ -200,14 +201,15 @@ class Application:
             encoding="utf-8",
         )
 
-    def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-m", "alembic", *arguments]
-        return subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def start(self, *arguments: str) -> Python:
+        return Python("-m", "alembic", *arguments, cwd=self.folder)
 
     def alembic(self, *arguments: str, python: tuple[str, ...] | None = None) -> "subprocess.CompletedProcess[str]":
         """Run it in this process; if options for Python are given, be they none, in one of its own."""
         if python is None:
             return alembic_in(self.folder, *arguments)
+        if not python:
+            return run_python("-m", "alembic", *arguments, cwd=self.folder)
         command = [sys.executable, *python, "-m", "alembic", *arguments]
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
 

@@ -2,11 +2,11 @@
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.processes import run_python
 
 pytestmark = pytest.mark.slow
 
@@ -14,12 +14,8 @@ EXAMPLE = Path(__file__).parent.parent / "examples" / "order_processing.py"
 
 
 def run(folder: Path, **environment: str) -> str:
-    command = [sys.executable, str(EXAMPLE)]
     inherited = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    done = subprocess.run(
-        command, cwd=folder, env=inherited | environment, check=True, capture_output=True, text=True, timeout=60
-    )
-    return done.stdout
+    return run_python(str(EXAMPLE), cwd=folder, env=inherited | environment, check=True).stdout
 
 
 def check(output: str) -> None:

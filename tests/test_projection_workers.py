@@ -4,7 +4,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ from eventstore.statements.projections import lock_checkpoint
 from eventstore.tables import Tables
 from tests.fix_engines import sqlite_when_there_is_time
 from tests.postgresql.launcher import PostgreSQLServer, find_binaries
+from tests.processes import Python
 from tests.projection_worker import fold, fold_of_log, folded, folding, metadata
 from tests.waiting import stands_in, start_reading, start_waiting, until, wait_until_it_says
 
@@ -66,9 +66,7 @@ class Process:
 
     def __init__(self, engine: Engine, *arguments: str) -> None:
         url = engine.url.render_as_string(hide_password=False)
-        command = [sys.executable, "-m", "tests.projection_worker", url, *arguments]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
+        self.process = Python("-m", "tests.projection_worker", url, *arguments)
         assert self.process.stdout.readline() == "ready\n"
 
     def send(self, number: int) -> None:
@@ -76,7 +74,7 @@ class Process:
 
     def end(self) -> tuple[int, str]:
         output, _ = self.process.communicate(timeout=30)
-        return self.process.returncode, output
+        return self.process.wait(), output
 
 
 @contextmanager

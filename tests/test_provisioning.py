@@ -1,7 +1,6 @@
 """Provisioning: a tenant's schema by one script, equal to all revisions, by several processes at once."""
 
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ from eventstore.errors import InvalidInput, MigrationInProgress, PermissionDenie
 from eventstore.migrations.lock import lock_key
 from tests.fix_migrations import url_of
 from tests.postgresql.launcher import find_binaries
+from tests.processes import Python
 from tests.test_migration_places import execute, schemas_of
 
 pytestmark = pytest.mark.postgresql
@@ -183,8 +183,7 @@ print(sum(migrations.provision(engine, f"tenant_{number}") for number in range(1
 def test_two_processes_provision_the_same_tenants(new_postgres_engine: Engine, tmp_path: Path) -> None:
     script = tmp_path / "provision.py"
     script.write_text(PROVISION_MANY)
-    command = [sys.executable, str(script), url_of(new_postgres_engine)]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    processes = [Python(str(script), url_of(new_postgres_engine)) for _ in range(2)]
     made = [int(process.communicate(timeout=120)[0]) for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert sum(made) == 10

@@ -3,8 +3,6 @@
 import copy
 import os
 import pickle
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from eventstore.backends import backend_for, same_database
 from eventstore.codecs import JSONCodec
 from eventstore.errors import DatabaseMismatch, DriverMissing, UnsupportedDatabase
 from tests.fix_engines import migrated_sqlite
+from tests.processes import run_python
 
 
 def test_other_databases_are_refused_by_url() -> None:
@@ -177,6 +176,5 @@ FORK = """
 @pytest.mark.parametrize("owner", ["owned", "application"])
 def test_after_a_fork_no_connection_is_shared(any_url: str, owner: str) -> None:
     """As under gunicorn with --preload, where the workers are forks of a process that has used the store."""
-    command = [sys.executable, "-c", textwrap.dedent(FORK), any_url, owner]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    done = run_python("-c", textwrap.dedent(FORK), any_url, owner)
     assert done.returncode == 0, done.stderr

@@ -2,8 +2,6 @@
 
 import logging
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -35,6 +33,7 @@ from eventstore.statements.postgresql.notifications import notification_channel
 from tests.fix_clusters import Cluster
 from tests.fix_engines import changing_history
 from tests.fix_leaks import SECRET
+from tests.processes import Python
 from tests.waiting import stands_in, until
 
 pytestmark = pytest.mark.slow
@@ -191,10 +190,8 @@ def state_of(process_id: int) -> str:
 
 def test_the_handler_of_a_signal_can_stop_it(store: EventStore, any_url: str) -> None:
     append(store, 2)
-    arguments = [sys.executable, "-c", SIGNALLED, any_url]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+    with Python("-c", SIGNALLED, any_url) as process:
         try:
-            assert process.stdout is not None
             assert [process.stdout.readline().strip() for _ in range(3)] == ["ready", "1", "2"]
             assert process.stdout.readline() == "waits 3600\n"
             until(lambda: state_of(process.pid) == "S")  # it is in the midst of it
@@ -339,8 +336,15 @@ def test_lost_connections_lose_and_repeat_nothing(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT])
-@pytest.mark.parametrize("notify", [False, True])
+@pytest.mark.parametrize(
+    ("how", "notify"),
+    [
+        (signal.SIGINT, True),
+        (signal.SIGQUIT, False),
+        pytest.param(signal.SIGINT, False, marks=pytest.mark.long),
+        pytest.param(signal.SIGQUIT, True, marks=pytest.mark.long),
+    ],
+)
 def test_it_survives_restarts_of_the_server(cluster: Cluster, how: signal.Signals, *, notify: bool) -> None:
     engine, writing = create_engine(cluster.url), create_engine(cluster.url, pool_pre_ping=True)
     migrations.upgrade(engine)

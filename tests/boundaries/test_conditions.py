@@ -1,7 +1,5 @@
 """Appends on condition, steered to the moments at which a wrong one would decide blindly, on PostgreSQL."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -22,6 +20,7 @@ from eventstore.statements.postgresql.tag_locks import lock_tags
 from eventstore.statements.reading import read_forwards
 from tests.boundaries.events import COURSE, tagged
 from tests.fix_engines import changing_history
+from tests.processes import Python
 from tests.waiting import start_waiting, until, wait_until_it_says
 
 pytestmark = pytest.mark.postgresql
@@ -333,7 +332,7 @@ def test_a_client_that_is_killed_between_the_two_statements_stores_nothing_and_f
     store = EventStore(make_engine())
     url = store.engine.url.render_as_string(hide_password=False)
     boundary = store.read_boundary(COURSE)
-    with subprocess.Popen([sys.executable, "-c", KILLED, url], stdout=subprocess.PIPE, text=True) as client:
+    with Python("-c", KILLED, url) as client:
         wait_until_it_says(client.stdout, "locked")
         running = threads.submit(store.append, "a-2", tagged("course:1"), expected_version=ANY, condition=boundary)
         conninfo = store.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
