@@ -265,7 +265,7 @@ def test_a_map_in_toml(tmp_path: Path) -> None:
         ({"stream": None}, "stream"), ({"sorder": "id"}, "it has the unknown key 'sorder'; .*, order, version,"),
         ({"time": {"colum": "at"}}, "time has the unknown key 'colum'; .* column, field, type, timezone, compression"),
         ({"data": {"fields": {"a": {"nam": "a"}}}}, r"data\.fields\.a has the unknown key 'nam'; .* column, field"),
-        ({"types": {"a": {"typ": "b"}}}, r"types\.a has the unknown key 'typ'; .* type, schema_version"), 
+        ({"types": {"a": {"typ": "b"}}}, r"types\.a has the unknown key 'typ'; .* type, schema_version"),
         ({"order": None, "version": None}, "version"),
         ({"stream": "a-{}"}, "template"), ({"stream": "a-{b"}, "template"), ({"stream": "a-{b!r}"}, "template"),
         ({"data": {"column": "a", "fields": {}}}, "data"), ({"time": {"timezone": "UTC"}}, "time"),
