@@ -17,6 +17,7 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.event import listen
 
 from eventstore import EventFilter, EventStore, EventTypes, NewEvent
+from eventstore.cli.payloads import one_line
 from eventstore.errors import (
     DatabaseMissing,
     EventStoreError,
@@ -592,3 +593,7 @@ def test_wrong_arguments(store: EventStore, sqlite_engine: Engine) -> None:
     for arguments, error in calls:
         with pytest.raises(error):
             import_table(store, sqlite_engine, **{"table_map": TableMap.of(MAP), **arguments})
+
+
+def test_the_origin_of_an_event_is_shown_as_json() -> None:
+    assert one_line({"$imported": {"from": "events"}}) == '{"$imported": {"from": "events"}}'
