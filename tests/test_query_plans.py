@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, event, text
 
 from eventstore import EventStore, NewEvent, migrations
+from eventstore.transfer import last_loaded
 from tests.fix_postgresql import Databases
 
 pytestmark = pytest.mark.slow
@@ -194,3 +195,17 @@ def test_a_search_of_sqlite_reads_the_index_of_times_only(sqlite_engine: Engine)
 
 def test_an_id_of_another_event_is_not_found(sqlite_engine: Engine) -> None:
     assert list(EventStore(sqlite_engine).find_events(event_id=UUID(int=0))) == []
+
+
+def test_where_an_import_has_ended_is_found_by_position(filled: Engine, executed: list[tuple[str, Any]]) -> None:
+    """Without events of the source, the log is read once, from its end, without a sort; see `last_loaded`."""
+    assert last_loaded(EventStore(filled), "old") is None
+    with filled.connect() as connection:
+        sizes = "SELECT (pg_relation_size('es_events') + pg_relation_size('es_events_position_key')) / 8192"
+        blocks = connection.execute(text(sizes)).scalar_one()
+    (search,) = explained(filled, executed, "$imported")
+    (scan,) = search.plan["Plans"]
+    assert (search.plan["Node Type"], scan["Node Type"]) == ("Limit", "Index Scan")
+    assert (search.indexes, scan["Scan Direction"]) == ({"es_events_position_key"}, "Backward")
+    assert search.blocks < blocks * 1.1 + 20
+    print(f"{search.blocks} of {blocks} blocks, {search.plan['Actual Total Time']} ms")

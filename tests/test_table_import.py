@@ -17,6 +17,7 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.event import listen
 
 from eventstore import EventFilter, EventStore, EventTypes, NewEvent
+from eventstore.cli.payloads import one_line
 from eventstore.errors import (
     DatabaseMissing,
     EventStoreError,
@@ -262,7 +263,11 @@ def test_a_map_in_toml(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"stream": None}, "stream"), ({"sorder": "id"}, "sorder"), ({"order": None, "version": None}, "version"),
+        ({"stream": None}, "stream"), ({"sorder": "id"}, "it has the unknown key 'sorder'; .*, order, version,"),
+        ({"time": {"colum": "at"}}, "time has the unknown key 'colum'; .* column, field, type, timezone, compression"),
+        ({"data": {"fields": {"a": {"nam": "a"}}}}, r"data\.fields\.a has the unknown key 'nam'; .* column, field"),
+        ({"types": {"a": {"typ": "b"}}}, r"types\.a has the unknown key 'typ'; .* type, schema_version"),
+        ({"order": None, "version": None}, "version"),
         ({"stream": "a-{}"}, "template"), ({"stream": "a-{b"}, "template"), ({"stream": "a-{b!r}"}, "template"),
         ({"data": {"column": "a", "fields": {}}}, "data"), ({"time": {"timezone": "UTC"}}, "time"),
         ({"time": {"column": "a", "timezone": "Mars"}}, "Mars"), ({"types": {"a": True}}, "true"),
@@ -588,3 +593,7 @@ def test_wrong_arguments(store: EventStore, sqlite_engine: Engine) -> None:
     for arguments, error in calls:
         with pytest.raises(error):
             import_table(store, sqlite_engine, **{"table_map": TableMap.of(MAP), **arguments})
+
+
+def test_the_origin_of_an_event_is_shown_as_json() -> None:
+    assert one_line({"$imported": {"from": "events"}}) == '{"$imported": {"from": "events"}}'

@@ -91,6 +91,11 @@ def waits(step: TableProgress) -> bool:
     return step.phase == "waiting" and step.writers > 0
 
 
+def has_looked(step: TableProgress) -> bool:
+    """Whether it has looked who is writing, and either waits or has imported all that it takes for complete."""
+    return step.phase in ("waiting", "following")
+
+
 def test_a_row_that_is_committed_late_is_not_missed(
     source: Engine, store: EventStore, threads: ThreadPoolExecutor
 ) -> None:
@@ -104,8 +109,8 @@ def test_a_row_that_is_committed_late_is_not_missed(
             for number in range(4, 9):
                 insert(quick, "table", number)
         with following(threads, store, source, table_map) as running:
-            running.wait_for(waits)
-            running.wait_for(waits)
+            running.wait_for(has_looked)
+            running.wait_for(has_looked)
             assert orders(store) == []
             late.commit()
             running.wait_for(lambda step: step.phase == "following" and step.rows == 9)
@@ -194,10 +199,11 @@ def test_a_transaction_that_is_prepared_is_waited_for_under_its_new_name(
     with source.begin() as quick:
         insert(quick, "table", 1)
     with following(threads, store, source, table_map) as running:
-        running.wait_for(waits)
+        running.wait_for(has_looked)
+        assert orders(store) == []
         late.execute(text("PREPARE TRANSACTION 'late'"))
         for _ in range(3):
-            running.wait_for(waits)
+            running.wait_for(has_looked)
         assert orders(store) == []
         late.execute(text("COMMIT PREPARED 'late'"))
         running.wait_for(lambda step: step.phase == "following" and step.rows == 2)
@@ -224,7 +230,9 @@ def test_a_partitioned_table_whose_part_is_written_directly(
         with source.begin() as quick:
             quick.execute(text("INSERT INTO parts (s) VALUES ('b')"))
         with following(threads, store, source, table_map) as running:
-            running.wait_for(waits)
+            running.wait_for(has_looked)
+            running.wait_for(has_looked)
+            assert orders(store) == []
             late.commit()
             running.wait_for(lambda step: step.phase == "following" and step.rows == 2)
             running.end()

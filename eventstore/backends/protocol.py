@@ -314,6 +314,27 @@ class Sender(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class ImportedHead:
+    """The head of a stream after an import.
+
+    Attributes:
+        stream_id: The stream.
+        version: Its version.
+        created_at: When its first imported event was recorded: its creation, if it had no events.
+        updated_at: When its last event was recorded.
+        deleted_version: The version of the tombstone if the stream was deleted; otherwise None.
+        archived_version: The same if it was archived.
+    """
+
+    stream_id: str
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    deleted_version: int | None
+    archived_version: int | None
+
+
 class Loader(Protocol):
     """How one kind of database imports events that were stored elsewhere."""
 
@@ -322,6 +343,10 @@ class Loader(Protocol):
 
         The columns: stream id, version, event id, event type, schema version, codec, data, position, metadata as text.
         """
+        ...
+
+    def set_heads(self, run: Run, heads: Sequence[ImportedHead]) -> None:
+        """Set heads that are locked by `lock_heads`, with `create`, before their events are stored."""
         ...
 
     def store(self, run: Run, events: Sequence[StoredEvent], *, positions: bool) -> None:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from eventstore.backends.protocol import Dialect, Row
 from eventstore.cli.output import console, has_person, moment, print_json, print_line, printable
-from eventstore.cli.payloads import compact, exact, hexdump, indented, readable
+from eventstore.cli.payloads import compact, exact, hexdump, indented, one_line, readable
 from eventstore.events import RecordedEvent
 
 _WIDE: Final = 120
@@ -61,7 +61,7 @@ class EventPrinter:
             print_line(
                 event.position, event.stream_id, event.version, event.event_type, event.schema_version,
                 event.recorded_at, event.event_id,
-                payloads=[compact(event.data), compact(dict(event.metadata)), compact(list(event.tags))],
+                payloads=[compact(event.data), one_line(dict(event.metadata)), compact(list(event.tags))],
             )  # fmt: skip
         elif self._in_blocks:
             self._console.print(self._block(self._console, event), soft_wrap=True)  # by the terminal, at its edge

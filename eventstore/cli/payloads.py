@@ -24,6 +24,11 @@ def compact(value: Any) -> str:
     return printable_json(json.dumps(exact(value), ensure_ascii=False))
 
 
+def one_line(value: Any) -> str:
+    """Return what is JSON already, such as metadata, in one printable line."""
+    return printable_json(json.dumps(value, ensure_ascii=False))
+
+
 def readable(value: Any) -> str:
     """Return the value in one printable line for people, with decimals and times as plain text."""
     return printable_json(json.dumps(_simple(value), ensure_ascii=False))

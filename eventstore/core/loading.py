@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from eventstore.backends.protocol import EventKey, Row, Run
+from eventstore.backends.protocol import EventKey, ImportedHead, Row, Run
 from eventstore.codecs.metadata import tags_of
 from eventstore.common.validation import MAX_VERSION, check_event_type, check_stream_id
 from eventstore.core.core import Appended, Core
@@ -16,7 +15,7 @@ from eventstore.events import STREAM_DELETED_EVENT, TOMBSTONE_ERRORS, tombstone_
 from eventstore.rows.mapper import EVENT_TYPE, StoredEvent
 from eventstore.statements.global_order import newest_position
 from eventstore.statements.reading import read_forwards
-from eventstore.statements.transfer import begin_stream_before, set_imported_head
+from eventstore.statements.transfer import begin_stream_before
 
 
 @dataclass(slots=True)
@@ -74,7 +73,7 @@ class EventLoader:
         if self._positions and self._in_order:
             self._check_order(run, new)
         heads = _heads(new)
-        run.many(set_imported_head, [self._head(head) for head in heads.values()])
+        self._dialect.loader.set_heads(run, [self._head(head) for head in heads.values()])
         if self._positions and self._dialect.layout.has_after_position:
             first = [{"of_stream": stream_id, "position": head.position} for stream_id, head in heads.items()]
             run.many(begin_stream_before, first)
@@ -172,8 +171,8 @@ class EventLoader:
                 raise ImportConflict(event.stream_id, event.version, msg)
             newest = event.position
 
-    def _head(self, head: _Head) -> dict[str, Any]:
-        event, from_time = head.newest, self._dialect.from_time
+    def _head(self, head: _Head) -> ImportedHead:
+        event = head.newest
         error_of_stream = None
         if event.event_type in TOMBSTONE_ERRORS:
             try:
@@ -182,14 +181,10 @@ class EventLoader:
                 raise DamagedExport(f"the event at position {event.position}", f"can't be read: {error}") from None
             error_of_stream = tombstone_error(event.event_type, data)
         is_closed, is_deleted = error_of_stream is not None, event.event_type == STREAM_DELETED_EVENT
-        return {
-            "stream_id": event.stream_id,
-            "version": head.version,
-            "created_at": from_time(head.created_at),
-            "updated_at": from_time(head.updated_at),
-            "deleted_version": head.version if is_closed and is_deleted else None,
-            "archived_version": head.version if is_closed and not is_deleted else None,
-        }
+        return ImportedHead(
+            event.stream_id, head.version, head.created_at, head.updated_at,
+            head.version if is_closed and is_deleted else None, head.version if is_closed and not is_deleted else None,
+        )  # fmt: skip
 
 
 def _spans(new: Sequence[StoredEvent]) -> list[Appended]:

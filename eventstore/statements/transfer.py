@@ -45,21 +45,21 @@ def newest_from_source(tables: Tables) -> ClauseElement:
     )
 
 
-def set_imported_head(tables: Tables) -> ClauseElement:
-    """Set a locked head, or create it with the time of its first event (by executemany)."""
-    names = ("stream_id", "version", "created_at", "updated_at", "deleted_version", "archived_version")
-    row = insert(tables.streams).values({name: bindparam(name) for name in names})
-    new, head = row.excluded, tables.streams.c
-    return row.on_conflict_do_update(
-        index_elements=["stream_id"],
-        set_={
-            "version": new.version,
-            "created_at": case((head.version == literal_column("0"), new.created_at), else_=head.created_at),
-            "updated_at": new.updated_at,
-            "deleted_version": new.deleted_version,
-            "archived_version": new.archived_version,
-        },
-    )
+def imported_head(tables: Tables, new: Any) -> dict[str, Any]:
+    """Return the columns of a locked head after an import; only at version 0 it gets the time of its creation.
+
+    Args:
+        tables: The tables.
+        new: The new values, by the names of the columns.
+    """
+    head = tables.streams.c
+    return {
+        "version": new.version,
+        "created_at": case((head.version == literal_column("0"), new.created_at), else_=head.created_at),
+        "updated_at": new.updated_at,
+        "deleted_version": new.deleted_version,
+        "archived_version": new.archived_version,
+    }
 
 
 def begin_stream_before(tables: Tables) -> ClauseElement:

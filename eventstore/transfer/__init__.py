@@ -16,8 +16,8 @@ from eventstore.transfer.importing import Imported, ImportProgress, import_event
 from eventstore.transfer.incoming import Origin, SourceEvent
 from eventstore.transfer.loading import Loaded, last_loaded, load
 from eventstore.transfer.sources.comparing import TableComparison, TableDifference, compare_table
-from eventstore.transfer.sources.databases import open_source
 from eventstore.transfer.sources.importing import TableImported, TableProgress, import_table
+from eventstore.transfer.sources.opening import open_source
 from eventstore.transfer.sources.table_map import TableMap
 
 __all__ = [

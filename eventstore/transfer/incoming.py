@@ -113,6 +113,7 @@ class Preparer:
     def __init__(self, core: Core, source: str) -> None:
         self._codec = core.mapper.codec
         self._event_types = core.mapper.event_types
+        self._known = frozenset(core.mapper.event_types.newest)
         self._source = source
         self._now = datetime.now(UTC)
 
@@ -158,6 +159,9 @@ class Preparer:
     ) -> tuple[str, ...]:
         """Return the tags given and those of the classes, which also checks that the data fits the classes."""
         given = check_tags(event.tags) if event.tags != () else ()
+        if event_type not in self._known and self._codec.is_exact:  # neither a class nor an upcaster reads the data
+            self._event_types.from_plain(event_type, schema_version, None)
+            return given
         found = dict.fromkeys(given)
         for plain in self._event_types.upcast(event_type, schema_version, self._codec.decode(codec, data)):
             value = self._event_types.from_plain(plain.event_type, plain.schema_version, plain.data)

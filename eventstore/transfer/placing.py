@@ -84,7 +84,8 @@ class Placing:
                     continue
                 version = end.version + 1
                 placed.ends[stream_id] = End(version, each.source_version)
-                placed.events.append(replace(each.stored, version=version))
+                is_same = version == each.stored.version
+                placed.events.append(each.stored if is_same else replace(each.stored, version=version))
                 placed.new_types.append(each.stored.event_type)
                 placed.renumbered += version != each.source_version
                 placed.streams += version == 1

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from eventstore.backends.postgresql.parameters import COPIED_TYPES, JSONB
-from eventstore.backends.protocol import EventKey, Row, Run
+from eventstore.backends.protocol import EventKey, ImportedHead, Row, Run
 from eventstore.errors import UnsuitableSetting
 from eventstore.rows.mapper import StoredEvent
 from eventstore.statements.columns import POSITIONED_COLUMNS, STORED_COLUMNS
@@ -12,7 +12,7 @@ from eventstore.statements.global_order import newest_position
 from eventstore.statements.postgresql.copy import copy_events, row_security
 from eventstore.statements.postgresql.lock_table import lock_events
 from eventstore.statements.postgresql.positions import continue_positions
-from eventstore.statements.postgresql.transfer import find_stored
+from eventstore.statements.postgresql.transfer import find_stored, set_imported_heads
 
 _STORED_TYPES: Final = (*COPIED_TYPES, "timestamptz")
 
@@ -26,6 +26,18 @@ class PostgreSQLLoader:
             find_stored,
             stream_ids=[stream_id for stream_id, _ in keys],
             versions=[version for _, version in keys],
+        )
+
+    def set_heads(self, run: Run, heads: Sequence[ImportedHead]) -> None:
+        """Set the heads in one statement."""
+        run(
+            set_imported_heads,
+            stream_ids=[head.stream_id for head in heads],
+            versions=[head.version for head in heads],
+            created=[head.created_at for head in heads],
+            updated=[head.updated_at for head in heads],
+            deleted=[head.deleted_version for head in heads],
+            archived=[head.archived_version for head in heads],
         )
 
     def store(self, run: Run, events: Sequence[StoredEvent], *, positions: bool) -> None:

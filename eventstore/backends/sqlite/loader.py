@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from eventstore.backends.protocol import EventKey, Row, Run
+from eventstore.backends.protocol import EventKey, ImportedHead, Row, Run
 from eventstore.rows.mapper import StoredEvent
 from eventstore.statements.columns import POSITIONED_COLUMNS, STORED_COLUMNS
 from eventstore.statements.sqlite.append import insert_event
-from eventstore.statements.sqlite.transfer import find_stored
+from eventstore.statements.sqlite.transfer import find_stored, set_imported_head
 
 
 class SQLiteLoader:
@@ -25,6 +25,21 @@ class SQLiteLoader:
     def find(self, run: Run, keys: Sequence[EventKey]) -> Sequence[Row]:
         """Find the events by one JSON array."""
         return run(find_stored, keys=json.dumps(keys))
+
+    def set_heads(self, run: Run, heads: Sequence[ImportedHead]) -> None:
+        """Set the heads one by one, or create them, because no lock has."""
+        rows = [
+            {
+                "stream_id": head.stream_id,
+                "version": head.version,
+                "created_at": self._from_time(head.created_at),
+                "updated_at": self._from_time(head.updated_at),
+                "deleted_version": head.deleted_version,
+                "archived_version": head.archived_version,
+            }
+            for head in heads
+        ]
+        run.many(set_imported_head, rows)
 
     def store(self, run: Run, events: Sequence[StoredEvent], *, positions: bool) -> None:
         """Insert the events row by row."""

@@ -1,9 +1,10 @@
-"""Statements that import events."""
+"""Statements that import events; the events are stored by `append`."""
 
 from sqlalchemy import Text, and_, bindparam, func, literal_column, select
+from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.sql import ClauseElement
 
-from eventstore.statements.transfer import stored_columns
+from eventstore.statements.transfer import imported_head, stored_columns
 from eventstore.tables import Tables
 
 
@@ -16,3 +17,10 @@ def find_stored(tables: Tables) -> ClauseElement:
         events.version == func.json_extract(keys.c.value, literal_column("'$[1]'")),
     )
     return select(*stored_columns(tables)).select_from(tables.events.join(keys, same))
+
+
+def set_imported_head(tables: Tables) -> ClauseElement:
+    """Set a head, or create it (by executemany)."""
+    names = ("stream_id", "version", "created_at", "updated_at", "deleted_version", "archived_version")
+    row = insert(tables.streams).values({name: bindparam(name) for name in names})
+    return row.on_conflict_do_update(index_elements=["stream_id"], set_=imported_head(tables, row.excluded))

@@ -1,11 +1,11 @@
 """Comparison of a table with what was imported from it, column by column."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
 from sqlalchemy import Engine
 
 from eventstore.codecs.metadata import TAGS_KEY, decode_metadata
@@ -17,8 +17,8 @@ from eventstore.rows.mapper import StoredEvent
 from eventstore.store import EventStore, check_store
 from eventstore.transfer.incoming import Order, Origin, Prepared, Preparer
 from eventstore.transfer.loading import Counts
-from eventstore.transfer.sources.databases import SourceTable
 from eventstore.transfer.sources.rows import RowReader
+from eventstore.transfer.sources.source_table import SourceTable
 from eventstore.transfer.sources.table_map import TableMap
 
 _SHOWN: Final = 100
@@ -215,5 +215,5 @@ def _metadata(wanted: StoredEvent, event: StoredEvent) -> bool:
     return _exact(one) == _exact(other) and set(tags) <= set(stored_tags)
 
 
-def _exact(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
+def _exact(value: Any) -> bytes:
+    return msgspec.json.encode(value, order="sorted")

@@ -14,8 +14,10 @@ from eventstore.store import EventStore, check_store
 from eventstore.transfer.incoming import Order, Preparer
 from eventstore.transfer.loading import Counts, SourceLoader, last_loaded, raise_it
 from eventstore.transfer.placing import Refuse
-from eventstore.transfer.sources.databases import Look, SourceTable
-from eventstore.transfer.sources.rows import Key, Row, RowReader, order_of_key
+from eventstore.transfer.sources.columns import Row
+from eventstore.transfer.sources.keys import Key, order_of_key
+from eventstore.transfer.sources.rows import RowReader
+from eventstore.transfer.sources.source_table import Look, SourceTable
 from eventstore.transfer.sources.table_map import TableMap
 
 _POLL_SECONDS: Final = 0.05

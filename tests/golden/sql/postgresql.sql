@@ -6998,6 +6998,27 @@ FROM es_events
 JOIN unnest(%(stream_ids)b::TEXT[], %(versions)b::BIGINT[]) AS key(stream_id, version)
     ON es_events.stream_id = (key.stream_id COLLATE "C") AND es_events.version = key.version;
 
+-- postgresql.transfer.set_imported_heads
+UPDATE es_streams
+SET
+    version="new".version,
+    created_at=CASE
+        WHEN (es_streams.version = 0) THEN "new".created_at
+        ELSE es_streams.created_at
+        END,
+    updated_at="new".updated_at,
+    deleted_version="new".deleted_version,
+    archived_version="new".archived_version
+FROM unnest(
+    %(stream_ids)b::TEXT[],
+    %(versions)b::BIGINT[],
+    %(created)b::TIMESTAMP WITH TIME ZONE[],
+    %(updated)b::TIMESTAMP WITH TIME ZONE[],
+    %(deleted)b::BIGINT[],
+    %(archived)b::BIGINT[]
+) AS "new"(stream_id, version, created_at, updated_at, deleted_version, archived_version)
+WHERE es_streams.stream_id = ("new".stream_id COLLATE "C");
+
 -- projections.add_dead_letter
 INSERT INTO es_dead_letters (
     position, version, event_id, stream_id, event_type, projection, attempts, error, status
@@ -8099,28 +8120,6 @@ WHERE snapshots.stream_id > %(after_stream_id)b::TEXT
 ORDER BY snapshots.stream_id, snapshots.schema_version
 LIMIT %(page_size)b::BIGINT;
 
--- transfer.set_imported_head
-INSERT INTO es_streams (version, created_at, updated_at, stream_id, deleted_version, archived_version)
-VALUES (
-    %(version)b::BIGINT,
-    %(created_at)b::TIMESTAMP WITH TIME ZONE,
-    %(updated_at)b::TIMESTAMP WITH TIME ZONE,
-    %(stream_id)b::TEXT COLLATE "C",
-    %(deleted_version)b::BIGINT,
-    %(archived_version)b::BIGINT
-)
-ON CONFLICT (stream_id)
-DO UPDATE SET
-    version = excluded.version,
-    created_at =
-        CASE
-        WHEN (es_streams.version = 0) THEN excluded.created_at
-        ELSE es_streams.created_at
-        END,
-    updated_at = excluded.updated_at,
-    deleted_version = excluded.deleted_version,
-    archived_version = excluded.archived_version;
-
 -- transfer.set_times_of_stream
 UPDATE es_streams
 SET
@@ -8570,7 +8569,7 @@ DROP TABLE {…};
 -- tables/after_position.py: start_streams_at_newest_position
 ALTER TABLE {…} ALTER COLUMN after_position SET DEFAULT {…};
 
--- transfer/sources/databases.py
+-- transfer/sources/postgresql_catalog.py
 SELECT
     pg_class.relkind::text AS relkind,
     pg_is_in_recovery() AS is_standby,
@@ -8578,13 +8577,13 @@ SELECT
 FROM pg_catalog.pg_class
 WHERE pg_class.oid = to_regclass(:name);
 
--- transfer/sources/databases.py
+-- transfer/sources/postgresql_catalog.py
 SELECT attname AS name, format_type(atttypid, NULL) AS type, attnotnull AS is_not_null
 FROM pg_catalog.pg_attribute
 WHERE attrelid = to_regclass(:name) AND attnum > 0 AND NOT attisdropped
 ORDER BY attnum;
 
--- transfer/sources/databases.py
+-- transfer/sources/postgresql_catalog.py
 SELECT (
     SELECT array_agg(pg_attribute.attname::text)
     FROM pg_catalog.pg_attribute
@@ -8598,7 +8597,7 @@ WHERE pg_index.indrelid = to_regclass(:name)
     AND pg_index.indpred IS NULL
     AND pg_index.indexprs IS NULL;
 
--- transfer/sources/databases.py
+-- transfer/sources/postgresql_catalog.py
 SELECT
     pg_sequence.seqrelid::regclass::text AS name,
     pg_sequence.seqcache AS cache,
@@ -8626,7 +8625,7 @@ WHERE pg_attribute.attrelid = to_regclass(:name) AND pg_attribute.attname = :col
 ORDER BY pg_sequence.seqcache DESC
 LIMIT 1;
 
--- transfer/sources/databases.py
+-- transfer/sources/postgresql_catalog.py
 WITH RECURSIVE parts (relation) AS (
     SELECT to_regclass(:name)::oid AS relation
     UNION
@@ -8643,18 +8642,6 @@ WHERE pg_locks.locktype = 'relation'
     AND pg_locks.relation IN (SELECT parts.relation FROM parts)
     AND pg_locks.mode = 'RowExclusiveLock'
     AND pg_locks.granted;
-
--- transfer/sources/databases.py: SQLiteCatalog._has_row_ids
-SELECT rowid FROM {…} LIMIT 0;
-
--- transfer/sources/databases.py: SQLiteCatalog.describe
-SELECT name, type, "notnull", pk FROM pragma_table_xinfo(:name) WHERE hidden <> 1;
-
--- transfer/sources/databases.py: SQLiteCatalog.describe
-SELECT name FROM pragma_index_list(:name) WHERE "unique" AND NOT partial;
-
--- transfer/sources/databases.py: SQLiteCatalog.describe
-SELECT name FROM pragma_index_info(:index);
 
 -- views/applying.py: EventViews._drop
 DROP VIEW {…};

@@ -4504,6 +4504,21 @@ JOIN json_each(:keys) AS keys
     ON es_events.stream_id = json_extract(keys.value, '$[0]')
         AND es_events.version = json_extract(keys.value, '$[1]');
 
+-- sqlite.transfer.set_imported_head
+INSERT INTO es_streams (version, created_at, updated_at, stream_id, deleted_version, archived_version)
+VALUES (:version, :created_at, :updated_at, :stream_id, :deleted_version, :archived_version)
+ON CONFLICT (stream_id)
+DO UPDATE SET
+    version = excluded.version,
+    created_at =
+        CASE
+        WHEN (es_streams.version = 0) THEN excluded.created_at
+        ELSE es_streams.created_at
+        END,
+    updated_at = excluded.updated_at,
+    deleted_version = excluded.deleted_version,
+    archived_version = excluded.archived_version;
+
 -- statistics.count_events_since
 SELECT count(*) AS events
 FROM (SELECT 1 AS event FROM es_events WHERE es_events.recorded_at >= :since LIMIT :at_most) AS counted;
@@ -4598,21 +4613,6 @@ WHERE snapshots.stream_id > :after_stream_id
     AND snapshots.schema_version > :after_schema_version
 ORDER BY snapshots.stream_id, snapshots.schema_version
 LIMIT :page_size;
-
--- transfer.set_imported_head
-INSERT INTO es_streams (version, created_at, updated_at, stream_id, deleted_version, archived_version)
-VALUES (:version, :created_at, :updated_at, :stream_id, :deleted_version, :archived_version)
-ON CONFLICT (stream_id)
-DO UPDATE SET
-    version = excluded.version,
-    created_at =
-        CASE
-        WHEN (es_streams.version = 0) THEN excluded.created_at
-        ELSE es_streams.created_at
-        END,
-    updated_at = excluded.updated_at,
-    deleted_version = excluded.deleted_version,
-    archived_version = excluded.archived_version;
 
 -- transfer.set_times_of_stream
 UPDATE es_streams
@@ -5076,90 +5076,16 @@ DROP TABLE {…};
 -- tables/after_position.py: start_streams_at_newest_position
 ALTER TABLE {…} ALTER COLUMN after_position SET DEFAULT {…};
 
--- transfer/sources/databases.py
-SELECT
-    pg_class.relkind::text AS relkind,
-    pg_is_in_recovery() AS is_standby,
-    EXISTS (SELECT FROM pg_catalog.pg_subscription_rel WHERE srrelid = pg_class.oid) AS is_replicated
-FROM pg_catalog.pg_class
-WHERE pg_class.oid = to_regclass(:name);
-
--- transfer/sources/databases.py
-SELECT attname AS name, format_type(atttypid, NULL) AS type, attnotnull AS is_not_null
-FROM pg_catalog.pg_attribute
-WHERE attrelid = to_regclass(:name) AND attnum > 0 AND NOT attisdropped
-ORDER BY attnum;
-
--- transfer/sources/databases.py
-SELECT (
-    SELECT array_agg(pg_attribute.attname::text)
-    FROM pg_catalog.pg_attribute
-    WHERE pg_attribute.attrelid = pg_index.indrelid
-        AND pg_attribute.attnum = any((pg_index.indkey::smallint[])[0:pg_index.indnkeyatts - 1])
-) AS names
-FROM pg_catalog.pg_index
-WHERE pg_index.indrelid = to_regclass(:name)
-    AND pg_index.indisunique
-    AND pg_index.indisvalid
-    AND pg_index.indpred IS NULL
-    AND pg_index.indexprs IS NULL;
-
--- transfer/sources/databases.py
-SELECT
-    pg_sequence.seqrelid::regclass::text AS name,
-    pg_sequence.seqcache AS cache,
-    pg_sequence.seqincrement AS increment,
-    pg_sequence.seqcycle AS cycles
-FROM pg_catalog.pg_attribute
-JOIN pg_catalog.pg_sequence
-    ON pg_sequence.seqrelid IN (
-        SELECT pg_depend.refobjid
-        FROM pg_catalog.pg_attrdef
-        JOIN pg_catalog.pg_depend
-            ON pg_depend.classid = 'pg_attrdef'::regclass AND pg_depend.objid = pg_attrdef.oid
-        WHERE pg_attrdef.adrelid = pg_attribute.attrelid
-            AND pg_attrdef.adnum = pg_attribute.attnum
-            AND pg_depend.refclassid = 'pg_class'::regclass
-        UNION
-        SELECT pg_depend.objid
-        FROM pg_catalog.pg_depend
-        WHERE pg_depend.classid = 'pg_class'::regclass
-            AND pg_depend.deptype = 'i'
-            AND pg_depend.refobjid = pg_attribute.attrelid
-            AND pg_depend.refobjsubid = pg_attribute.attnum
-    )
-WHERE pg_attribute.attrelid = to_regclass(:name) AND pg_attribute.attname = :column
-ORDER BY pg_sequence.seqcache DESC
-LIMIT 1;
-
--- transfer/sources/databases.py
-WITH RECURSIVE parts (relation) AS (
-    SELECT to_regclass(:name)::oid AS relation
-    UNION
-    SELECT pg_inherits.inhrelid
-    FROM parts
-    JOIN pg_catalog.pg_inherits ON pg_inherits.inhparent = parts.relation
-)
-SELECT pg_locks.virtualtransaction
-FROM pg_catalog.pg_locks
-WHERE pg_locks.locktype = 'relation'
-    AND pg_locks.database = (
-        SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()
-    )
-    AND pg_locks.relation IN (SELECT parts.relation FROM parts)
-    AND pg_locks.mode = 'RowExclusiveLock'
-    AND pg_locks.granted;
-
--- transfer/sources/databases.py: SQLiteCatalog._has_row_ids
+-- transfer/sources/sqlite_catalog.py: SQLiteCatalog._has_row_ids
 SELECT rowid FROM {…} LIMIT 0;
 
--- transfer/sources/databases.py: SQLiteCatalog.describe
+-- transfer/sources/sqlite_catalog.py: SQLiteCatalog.describe
 SELECT name, type, "notnull", pk FROM pragma_table_xinfo(:name) WHERE hidden <> 1;
 
--- transfer/sources/databases.py: SQLiteCatalog.describe
+-- transfer/sources/sqlite_catalog.py: SQLiteCatalog.describe
 SELECT name FROM pragma_index_list(:name) WHERE "unique" AND NOT partial;
 
--- transfer/sources/databases.py: SQLiteCatalog.describe
+-- transfer/sources/sqlite_catalog.py: SQLiteCatalog.describe
 SELECT name FROM pragma_index_info(:index);
 
 -- views/applying.py: EventViews._drop
