@@ -805,6 +805,7 @@ def test_only_who_has_the_token_looks(sqlite_store: EventStore) -> None:
         base = f"http://{parts.netloc}/"
         client = Client(local)
         assert client.get("/", base_url=base).status_code == 403
+        assert "has printed" in client.get("/", base_url=base).text
         assert client.get("/?token=wrong", base_url=base).status_code == 403
         assert client.get("/?token=", base_url=base).status_code == 403
         for host in ("evil.example", f"evil.example:{parts.port}", "127.0.0.1", "localhost"):
@@ -816,6 +817,7 @@ def test_only_who_has_the_token_looks(sqlite_store: EventStore) -> None:
         assert re.search(r"; HttpOnly; Path=/; SameSite=Lax$", first.headers["Set-Cookie"])
         assert parts.query.removeprefix("token=") not in first.headers["Location"]
         assert "order-1" in client.get("/", base_url=base).text
+        assert client.get("/?token=wrong", base_url=base).headers["Location"] == "/"
         assert client.get("/", base_url=f"http://evil.example:{parts.port}/").status_code == 400
     finally:
         local.close()
