@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _HOST: Final = "127.0.0.1"
 _TOKEN: Final = "token"  # noqa: S105  # the name of the parameter
-_NO_TOKEN: Final = (
+_OPEN_ANOTHER: Final = (
     "Open the address that `eventstore browse` has printed, with its token. Each start of the command has another one."
 )
 
@@ -86,7 +86,7 @@ class LocalBrowser:
         given = request.args.get(_TOKEN)
         has_token = given is not None and hmac.compare_digest(given.encode(), self._token.encode())
         if not has_token and not self._is_known(request):
-            response = bare_problem(403, _NO_TOKEN)
+            response = bare_problem(403, _OPEN_ANOTHER)
         elif given is None:
             return self._browser(environ, start_response)
         else:
