@@ -1464,8 +1464,8 @@ class ProjectionFailed(ProjectionError):
         times = "once" if attempts == 1 else f"{attempts} times"
         super().__init__(
             f"projection {projection!r} has stopped before position {position}: {event_type!r}, version {version} of "
-            f"stream {stream_id!r}, event id {event_id}, has failed {times} with {error_type}; fix the handler and "
-            "start the worker again, or let such events become dead letters"
+            f"stream {stream_id!r}, event id {event_id}, has failed {times} with {error_type}; fix the handler "
+            "(of a relay: `publish` or the target) and start the worker again, or let such events become dead letters"
         )
 
 

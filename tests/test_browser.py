@@ -21,8 +21,10 @@ from eventstore import (
     EventTypes,
     InvalidInput,
     NewEvent,
+    Projection,
     RecordedEvent,
     Repository,
+    Worker,
     caused_by,
     metadata_context,
 )
@@ -30,7 +32,9 @@ from eventstore.backends import engine_for
 from eventstore.contrib.asyncio import AsyncEventStore
 from eventstore.contrib.browser import Browser, Shown, redact_keys
 from eventstore.contrib.browser.local import LocalBrowser
+from eventstore.contrib.browser.pages import PAGES
 from eventstore.detaching import detach_part
+from eventstore.projections import OnFailure
 from tests.fix_engines import changing_history
 from tests.fix_migrations import url_of
 from tests.partitioned import partition
@@ -325,6 +329,13 @@ def test_what_is_stored_is_beside_what_is_read(store: EventStore) -> None:
     assert "As it is stored" not in shown(client, address("/event", stream="order-1", version=2))
 
 
+def test_a_value_that_is_not_equal_to_itself_is_shown_once(sqlite_store: EventStore) -> None:
+    sqlite_store.append("a-1", NewEvent("measured", {"n": float("nan")}), expected_version=NO_STREAM)
+    page = shown(client_of(sqlite_store), address("/event", stream="a-1", version=1))
+    assert "{n: nan}" in page
+    assert "As it is stored" not in page
+
+
 def test_events_that_a_splitter_makes_or_drops(sqlite_store: EventStore) -> None:
     sqlite_store.append("a-1", [NewEvent("both", {"n": 1}), NewEvent("both", {})], expected_version=NO_STREAM)
     client = client_of(sqlite_store)
@@ -450,9 +461,9 @@ def test_no_page_has_more_than_200_rows_and_each_is_reached(sqlite_store: EventS
         ("/", r'class="id" href="[^"]*">(order-\d+)<'),
         ("/?by=recent", r'class="id" href="[^"]*">(order-\d+)<'),
         ("/?by=size", r'class="id" href="[^"]*">(order-\d+)<'),
-        ("/log?rows=1000", r'class="version" href="([^"]*)"'),
-        ("/stream?id=order-000&rows=1000", r'class="version" href="([^"]*)"'),
-        ("/stream?id=order-000&order=oldest&rows=1000", r'class="version" href="([^"]*)"'),
+        ("/log?rows=200", r'class="version" href="([^"]*)"'),
+        ("/stream?id=order-000&rows=200", r'class="version" href="([^"]*)"'),
+        ("/stream?id=order-000&order=oldest&rows=200", r'class="version" href="([^"]*)"'),
     ):
         found: list[str] = []
         following: str | None = url
@@ -463,7 +474,7 @@ def test_no_page_has_more_than_200_rows_and_each_is_reached(sqlite_store: EventS
             found += rows
             (following,) = re.findall(r'href="([^"]*)" rel="next"', page.text) or [None]
             following = None if following is None else html.unescape(following)
-        expected = {"/?by=size": 200, "/log?rows=1000": 899}.get(url, 450)
+        expected = {"/?by=size": 200, "/log?rows=200": 899}.get(url, 450)
         assert len(found) == len(set(found)) == expected, url
 
 
@@ -572,6 +583,73 @@ def test_a_wrong_address_is_said_to_be_wrong(store: EventStore, url: str, status
     assert client_of(store).get(url).status_code == status
 
 
+ADDRESSES = {
+    "/stream": {"id": "order-1"},
+    "/event": {"stream": "order-1", "version": "1"},
+    "/value": {"stream": "order-1", "version": "1"},
+    "/state": {"stream": "order-1"},
+    "/projection": {"name": "totals"},
+    "/dead-letters": {"projection": "totals"},
+    "/dead-letter": {"projection": "totals", "position": "1"},
+    "/snapshot": {"stream": "order-1", "schema": "1"},
+}
+"""What the pages need that need something."""
+
+WHOLE_NUMBERS = {"before", "after", "rows", "version", "position", "schema", "number"}
+WORDS = {"by", "order", "part", "status", "done", "live"}
+JUNK = ["-1", "1.5", "x", "0x1", "1e3", "\u0661", "\x00", "9223372036854775808", "9" * 5000, "1 ", "\ud800", "<script>"]
+
+
+@pytest.fixture
+def client_of_all(store: EventStore) -> Client:
+    """A client for which each page of `ADDRESSES` has something to show."""
+    store.append("order-1", [NewEvent("placed"), NewEvent("item-added", {})], expected_version=0)
+    store.snapshots.save("order-1", version=1, state=1)
+    totals = Projection("totals", attempts=1, on_failure=OnFailure.DEAD_LETTER)
+    totals.on("placed")(fails)
+    Worker(store, totals).run_until_caught_up()
+    orders = Repository(store, category="order", initial=Order, evolve=Order.after)
+    return client_of(store, repositories=[orders], projections=[totals], authorize_changes=everybody)
+
+
+@pytest.mark.slow
+def test_junk_in_any_parameter_is_refused_or_not_found(client_of_all: Client) -> None:
+    for page in PAGES:
+        if page.changes:
+            continue
+        needed = ADDRESSES.get(page.path, {})
+        assert client_of_all.get(address(page.path, **needed)).status_code in {200, 303}, page.path
+        for name in page.parameters:
+            for junk in JUNK:
+                url = f"{page.path}?{urlencode({**needed, name: junk}, errors='surrogatepass')}"
+                answer = client_of_all.get(url)
+                expected = {400} if name in WHOLE_NUMBERS | WORDS else {200, 303, 400, 404}
+                assert answer.status_code in expected, (url[:100], answer.status_code)
+                assert "<script>" not in answer.text
+            highest = client_of_all.get(address(page.path, **{**needed, name: str(2**63 - 1)}))
+            assert highest.status_code in {200, 303, 400, 404}, (page.path, name)
+    assert client_of_all.get("/?by=recent&start=x").status_code == 400
+    shown(client_of_all, address("/dead-letters", projection="totals", status="all", position=2**63 - 1))
+
+
+@pytest.mark.slow
+def test_unknown_and_repeated_parameters_are_refused_by_name(client_of_all: Client) -> None:
+    for page in PAGES:
+        if page.changes:
+            continue
+        needed = ADDRESSES.get(page.path, {})
+        text = shown(client_of_all, address(page.path, **needed, row="2"), 400)
+        assert "This page does not know the parameter 'row'." in text
+        for name in page.parameters - page.lists:
+            known = {name: "1", **needed}
+            text = shown(client_of_all, address(page.path, **known) + f"&{name}=1", 400)
+            assert f"The parameter {name} is there 2 times." in text
+    text = shown(client_of_all, "/?rows=50", 400)
+    assert "It knows: by, category, prefix, start." in text
+    shown(client_of_all, "/boundary?tag=a&tag=b")
+    shown(client_of_all, "/stream?id=order-1&rows=201", 400)
+
+
 def test_tables_that_are_missing_are_said_to_be(tmp_path: Path) -> None:
     engine = engine_for(f"sqlite:///{tmp_path / 'empty.db'}")
     page = shown(client_of(EventStore(engine)), "/", 503)
@@ -611,7 +689,7 @@ def test_the_state_at_any_version_and_what_has_changed(store: EventStore) -> Non
     assert "29.10 decimal" in text_of(newest)
     assert re.findall(r"<(ins|del)>", newest.text) == ["del", "ins"]
     assert 'min="1" max="2" value="2"' in newest.text
-    assert "Version 2 of 2" in shown(client, "/state?stream=order-1&version=99")
+    assert "has no version 99; its newest is 2" in shown(client, "/state?stream=order-1&version=99", 404)
     assert "/state" not in client_of(store).get("/stream?id=order-1").text
 
 
@@ -727,6 +805,7 @@ def test_only_who_has_the_token_looks(sqlite_store: EventStore) -> None:
         base = f"http://{parts.netloc}/"
         client = Client(local)
         assert client.get("/", base_url=base).status_code == 403
+        assert "has printed" in client.get("/", base_url=base).text
         assert client.get("/?token=wrong", base_url=base).status_code == 403
         assert client.get("/?token=", base_url=base).status_code == 403
         for host in ("evil.example", f"evil.example:{parts.port}", "127.0.0.1", "localhost"):
@@ -738,6 +817,7 @@ def test_only_who_has_the_token_looks(sqlite_store: EventStore) -> None:
         assert re.search(r"; HttpOnly; Path=/; SameSite=Lax$", first.headers["Set-Cookie"])
         assert parts.query.removeprefix("token=") not in first.headers["Location"]
         assert "order-1" in client.get("/", base_url=base).text
+        assert client.get("/?token=wrong", base_url=base).headers["Location"] == "/"
         assert client.get("/", base_url=f"http://evil.example:{parts.port}/").status_code == 400
     finally:
         local.close()

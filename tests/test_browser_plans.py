@@ -209,7 +209,7 @@ def test_it_does_so_if_the_planner_takes_every_tag_category_and_id_for_a_frequen
 
 
 @pytest.mark.long
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(10_800)
 def test_they_do_at_ten_million_events(postgres_databases: Databases, monkeypatch: pytest.MonkeyPatch) -> None:
     for engine in filled(postgres_databases, MANY):
         check(engine, monkeypatch)

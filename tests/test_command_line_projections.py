@@ -144,6 +144,7 @@ def test_rebuild_of_the_same_name_resets_and_runs(command: CommandLine, store: E
         ("no_such_module:totals", "there is no module"),
         (f"{MODULE}:none", "has no attribute 'none'"),
         (f"{MODULE}:event_types", "is not a Projection"),
+        (f"{MODULE}:counting", "is called without arguments, but needs some"),
     ],
 )
 def test_a_definition_that_is_not_there_is_wrong_usage(

@@ -23,13 +23,23 @@ def imported(class_: type | None, what: str) -> Callable[[click.Context, click.P
             return None
         target = _imported(value)
         if class_ is not None and callable(target) and not isinstance(target, class_):
-            target = target()
+            target = _made(target, value)
         if not (callable(target) if class_ is None else isinstance(target, class_)):
             msg = f"{value!r} is not {what}, but {type(target).__name__}"
             raise click.BadParameter(msg)
         return target
 
     return import_it
+
+
+def _made(function: Callable[[], Any], name: str) -> Any:
+    try:
+        return function()
+    except TypeError as error:
+        if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+            raise  # the function was called, and has failed itself
+        msg = f"{name!r} is called without arguments, but needs some: {error}"
+        raise click.BadParameter(msg) from None
 
 
 def _imported(name: str) -> Any:

@@ -1,11 +1,10 @@
 """Upcasters: steps from the plain data of one schema version to that of the next, without classes."""
 
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any, NamedTuple
 
+from eventstore.common.error_type import place_of
 from eventstore.common.validation import check_event_type, check_schema_version
 from eventstore.errors import UpcasterCycle, UpcasterMissing, UpcasterTaken, UpcastingFailed
 
@@ -55,9 +54,7 @@ class Step:
             result = self.function(data)
             parts = list(result) if self.splits else None
         except Exception as error:  # noqa: BLE001  # the application's own code
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            problem = f"has raised {type(error).__name__} in {PurePath(frame.filename).name}, line {frame.lineno}"
-            raise UpcastingFailed(self.source, problem) from None
+            raise UpcastingFailed(self.source, f"has raised {type(error).__name__}{place_of(error)}") from None
         if parts is not None:
             return self._checked(parts)
         if result is None:

@@ -19,6 +19,8 @@ from eventstore.tables import SCHEMA_VERSION
 LAGGING_SECONDS = 60
 """A projection with a higher lag gets a warning."""
 
+_FIX = "fix the handler (of a relay: `publish` or the target)"
+
 
 def diagnose(store: EventStore) -> list[Finding]:
     """Check connection, server, settings, schema and projections. This is quick and takes no locks.
@@ -107,12 +109,10 @@ def _of_projection(status: ProjectionStatus) -> Iterator[Finding]:
     subject = f"projection {status.name!r}"
     lag = f"{status.lag_events:,} events and {status.lag_seconds:.0f} s behind"
     if status.failure is not None:
-        yield Finding(Level.ERROR, subject, f"stopped at {status.failure}; {lag}", "fix the handler, then restart it")
+        yield Finding(Level.ERROR, subject, f"stopped at {status.failure}; {lag}", f"{_FIX}, then restart it")
     elif status.retrying is not None and status.is_running:
         message = f"retries an event: {status.retrying}; {lag}"
-        yield Finding(
-            Level.WARNING, subject, message, "read its worker's log; if the retries continue, fix the handler"
-        )
+        yield Finding(Level.WARNING, subject, message, f"read its worker's log; if the retries continue, {_FIX}")
     elif status.lag_seconds > LAGGING_SECONDS:
         who = "a worker is running" if status.is_running else "no worker is running"
         yield Finding(Level.WARNING, subject, f"{lag}; {who}", "start a worker, or find out what it waits for")

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from eventstore.common.backoff import LONGEST_WITHOUT_CONNECTION, Backoff
-from eventstore.common.error_type import error_type
+from eventstore.common.error_type import error_type, place_of
 from eventstore.common.validation import MAX_NAME_LENGTH, MAX_VERSION, check_number, check_seconds, check_text
 from eventstore.common.waker import Waker
 from eventstore.core.settling import Horizon
@@ -446,10 +446,11 @@ class Worker:
                 raise
 
     def _log(self, level: int, what: str, failure: HandlerFailed, cause: BaseException, attempts: int) -> None:
-        """Log the position and the type of the error, but not its text, which may have payload."""
+        """Log the position, and the type and place of the error, but not its text, which may have payload."""
         name, position, kind = self._projection.name, failure.row[POSITION], type(cause).__name__
         extra = {"projection": name, "position": position, "error_type": kind, "attempts": attempts}
-        _log.log(level, "projection %r: the event at position %d %s (%s)", name, position, what, kind, extra=extra)
+        message = "projection %r: the event at position %d %s (%s%s)"
+        _log.log(level, message, name, position, what, kind, place_of(cause), extra=extra)
 
     def _back_off(self, seconds: float) -> None:
         end = time.monotonic() + seconds

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
 from sqlalchemy.exc import SQLAlchemyError
-from werkzeug.exceptions import Forbidden, HTTPException, MethodNotAllowed, NotFound
+from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, MethodNotAllowed, NotFound
 from werkzeug.wrappers import Request, Response
 
 from eventstore.contrib.browser.page import Page
@@ -14,6 +14,7 @@ from eventstore.contrib.browser.problems import bare_problem, problem_page
 from eventstore.contrib.browser.redaction import Redact, check_redact
 from eventstore.contrib.browser.rendering import STATIC, static_file
 from eventstore.contrib.browser.security import (
+    CSRF_FIELD,
     Authorize,
     add_headers,
     check_authorize,
@@ -176,6 +177,7 @@ class Browser:
         methods = ["POST"] if page.changes else ["GET", "HEAD"]
         if request.method not in methods:
             raise MethodNotAllowed(methods)
+        _check_parameters(page, request)
         if page.changes and not visit.may_change:
             raise Forbidden("You may look, but not change anything.")
         if page.changes and not has_csrf_token(request):
@@ -190,6 +192,20 @@ def _checked(name: str, given: Iterable[Any], class_: type) -> tuple[Any, ...]:
             msg = f"{name} must be a list of {class_.__name__}, and {type(thing).__name__} is not one"
             raise InvalidInput(msg)
     return things
+
+
+def _check_parameters(page: Page, request: Request) -> None:
+    """Refuse parameters that a page would not look at: the visitor would see something else than was asked for.
+
+    Raises:
+        BadRequest: The page does not know a parameter, or needs it once.
+    """
+    for name, values in request.values.lists():
+        if name not in page.parameters:
+            known = ", ".join(sorted(page.parameters - {CSRF_FIELD})) or "none"
+            raise BadRequest(f"This page does not know the parameter {name!r}. It knows: {known}.")
+        if len(values) > 1 and name not in page.lists:
+            raise BadRequest(f"The parameter {name} is there {len(values)} times. Give it once.")
 
 
 def _next(request: Request) -> str:

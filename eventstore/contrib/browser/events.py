@@ -165,7 +165,7 @@ def _shown(store: EventStore, redact: Redact | None, row: Row) -> ShownEvent:
 
 def _is_same(one: Any, other: Any) -> bool:
     try:
-        return bool(one == other)
+        return bool(one == other) or repr(one) == repr(other)  # NaN is not equal to itself
     except Exception:  # noqa: BLE001  # values of an application's codec compare as they like
         return False
 

@@ -10,6 +10,7 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
 from eventstore.contrib.browser.browser import Browser
+from eventstore.contrib.browser.problems import bare_problem
 from eventstore.contrib.browser.security import add_headers
 from eventstore.store import EventStore
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 _HOST: Final = "127.0.0.1"
 _TOKEN: Final = "token"  # noqa: S105  # the name of the parameter
+_OPEN_ANOTHER: Final = (
+    "Open the address that `eventstore browse` has printed, with its token. Each start of the command has another one."
+)
 
 
 class LocalBrowser:
@@ -77,13 +81,19 @@ class LocalBrowser:
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer a request; one with the token in its address gets the cookie, and an address without it."""
         request = Request(environ)
-        given = request.args.get(_TOKEN, "")
-        is_ours = environ.get("HTTP_HOST", "").lower() in self._hosts
-        if not is_ours or not given or not hmac.compare_digest(given.encode(), self._token.encode()):
+        if environ.get("HTTP_HOST", "").lower() not in self._hosts:
+            return self._browser(environ, start_response)  # which refuses it
+        given = request.args.get(_TOKEN)
+        has_token = given is not None and hmac.compare_digest(given.encode(), self._token.encode())
+        if not has_token and not self._is_known(request):
+            response = bare_problem(403, _OPEN_ANOTHER)
+        elif given is None:
             return self._browser(environ, start_response)
-        response = Response(status=302)
-        response.headers["Location"] = "/"
-        response.set_cookie(self._cookie, self._token, httponly=True, samesite="Lax")  # links in other pages lead here
+        else:
+            response = Response(status=302)
+            response.headers["Location"] = "/"
+            # links in other pages lead here
+            response.set_cookie(self._cookie, self._token, httponly=True, samesite="Lax")
         add_headers(response)
         return response(environ, start_response)
 

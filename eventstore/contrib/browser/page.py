@@ -17,9 +17,13 @@ class Page:
         answer: Takes the visit, and returns the answer.
         menu: Its name in the menu; None if it is not there.
         changes: Whether it is a form's, which changes something: sent by POST, with a token, by visitors who may.
+        parameters: The parameters that it knows, in its address or its form. Others are refused.
+        lists: Those of them that may be there several times.
     """
 
     path: str
     answer: Callable[[Visit], Response]
     menu: str | None = None
     changes: bool = False
+    parameters: frozenset[str] = frozenset()
+    lists: frozenset[str] = frozenset()

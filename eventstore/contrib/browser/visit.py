@@ -93,14 +93,22 @@ class Visit:
         return int(text)
 
     def choice(self, name: str, choices: Mapping[str, Any] | tuple[str, ...]) -> str:
-        """Return a parameter that is one of several words; the first of them if it is missing or another word."""
+        """Return a parameter that is one of several words; the first of them if it is missing or empty.
+
+        Raises:
+            BadRequest: It is another word.
+        """
         text = self.text(name)
-        return text if text is not None and text in choices else next(iter(choices))
+        if text is None:
+            return next(iter(choices))
+        if text not in choices:
+            raise BadRequest(f"The parameter {name} must be one of: {', '.join(filter(None, choices))}.")
+        return text
 
     @property
     def rows(self) -> int:
         """How many rows a list shows."""
-        return min(self.number("rows", minimum=1) or ROWS, MOST_ROWS)
+        return self.number("rows", minimum=1, maximum=MOST_ROWS) or ROWS
 
     @cached_property
     def csrf_token(self) -> str:

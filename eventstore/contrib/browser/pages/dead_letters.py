@@ -7,6 +7,7 @@ from werkzeug.wrappers import Response
 
 from eventstore.contrib.browser import queries
 from eventstore.contrib.browser.page import Page
+from eventstore.contrib.browser.security import CSRF_FIELD
 from eventstore.contrib.browser.visit import Visit
 from eventstore.errors import ProjectionFailed, ProjectionRunning
 from eventstore.projections import Projection, ProjectionAdmin
@@ -16,6 +17,7 @@ _DONE: Final = ("", "resolved", "failed", "running", "discarded", "closed")
 """What a form has done, in the address of the page that it leads to: the keys of the messages in the template."""
 
 _LONGEST_NOTE: Final = 2_000
+_OF_LETTER: Final = frozenset({"projection", "position"})
 
 
 def dead_letters(visit: Visit) -> Response:
@@ -45,8 +47,6 @@ def dead_letters(visit: Visit) -> Response:
         shows_all=shows_all,
         first_url=visit.url("/dead-letters", **here) if visit.text("stream") or position else None,
         next_url=next_url,
-        done=visit.choice("done", _DONE),
-        number=visit.number("number") or 0,
     )
 
 
@@ -119,8 +119,12 @@ def _back(visit: Visit, letter: DeadLetter, done: str, *, position: int | None =
 
 
 PAGES: Final = (
-    Page("/dead-letters", dead_letters),
-    Page("/dead-letter", dead_letter),
-    Page("/dead-letter/retry", retry, changes=True),
-    Page("/dead-letter/discard", discard, changes=True),
+    Page(
+        "/dead-letters",
+        dead_letters,
+        parameters=frozenset({"projection", "status", "stream", "position"}),
+    ),
+    Page("/dead-letter", dead_letter, parameters=_OF_LETTER | {"done", "number"}),
+    Page("/dead-letter/retry", retry, changes=True, parameters=_OF_LETTER | {CSRF_FIELD}),
+    Page("/dead-letter/discard", discard, changes=True, parameters=_OF_LETTER | {CSRF_FIELD, "note"}),
 )

@@ -27,7 +27,7 @@ def log(visit: Visit) -> Response:
     """
     rows, before = visit.rows, visit.number("before", minimum=1)
     kind, name = visit.choice("by", _KINDS), visit.text("name")
-    is_live = visit.text("live") == "1" and before is None
+    is_live = visit.choice("live", ("", "1")) == "1" and before is None
     filters = [] if name is None else [EventFilter(**{_KINDS[kind][1]: [name]})]
     order = GlobalOrder(visit.store.core)
     rows_backwards = order.rows_backwards(
@@ -51,4 +51,4 @@ def log(visit: Visit) -> Response:
     )
 
 
-PAGES: Final = (Page("/log", log, menu="Log"),)
+PAGES: Final = (Page("/log", log, menu="Log", parameters=frozenset({"by", "name", "before", "live", "rows"})),)

@@ -36,4 +36,7 @@ def projection(visit: Visit) -> Response:
     )
 
 
-PAGES: Final = (Page("/projections", projections, menu="Projections"), Page("/projection", projection))
+PAGES: Final = (
+    Page("/projections", projections, menu="Projections", parameters=frozenset({"from"})),
+    Page("/projection", projection, parameters=frozenset({"name"})),
+)

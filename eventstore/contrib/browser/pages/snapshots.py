@@ -47,4 +47,7 @@ def snapshot(visit: Visit) -> Response:
     return visit.render("snapshot.html", snapshot=info, others=infos, is_readable=loaded is not None, state=state)
 
 
-PAGES: Final = (Page("/snapshots", snapshots, menu="Snapshots"), Page("/snapshot", snapshot))
+PAGES: Final = (
+    Page("/snapshots", snapshots, menu="Snapshots", parameters=frozenset({"prefix", "from", "schema"})),
+    Page("/snapshot", snapshot, parameters=frozenset({"stream", "schema"})),
+)

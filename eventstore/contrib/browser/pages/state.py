@@ -39,7 +39,9 @@ def state(visit: Visit) -> Response:
     newest = visit.store.stream_version(stream_id)
     if not newest:
         raise NotFound(f"There is no stream {stream_id!r}.")
-    version = min(visit.number("version", minimum=1) or newest, newest)
+    version = visit.number("version", minimum=1) or newest
+    if version > newest:
+        raise NotFound(f"The stream {stream_id!r} has no version {version}; its newest is {newest}.")
     lines: list[tuple[str, _Line]] = []
     problem, is_cut = None, False
     try:
@@ -85,4 +87,4 @@ def _changes(before: list[_Line], after: list[_Line]) -> list[tuple[str, _Line]]
     return changes
 
 
-PAGES: Final = (Page("/state", state),)
+PAGES: Final = (Page("/state", state, parameters=frozenset({"stream", "version"})),)

@@ -108,4 +108,8 @@ def value(visit: Visit) -> Response:
     return visit.text_file(whole.text + ("\n… cut here" if whole.is_cut else ""))
 
 
-PAGES: Final = (Page("/stream", stream), Page("/event", event), Page("/value", value))
+PAGES: Final = (
+    Page("/stream", stream, parameters=frozenset({"id", "order", "before", "after", "rows"})),
+    Page("/event", event, parameters=frozenset({"stream", "version"})),
+    Page("/value", value, parameters=frozenset({"stream", "version", "part"})),
+)

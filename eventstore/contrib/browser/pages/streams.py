@@ -51,7 +51,7 @@ def find(visit: Visit) -> Response:
         return visit.redirect(visit.url("/"))
     if _is_stream(visit, text):
         return visit.redirect(visit.url("/stream", id=text))
-    if text.isascii() and text.isdecimal() and int(text) < LARGEST:
+    if text.isascii() and text.isdecimal() and len(text) < len(str(LARGEST)):
         return visit.redirect(visit.url("/log", before=int(text) + 1))
     try:
         event_id = UUID(text)
@@ -75,4 +75,7 @@ def _by_event_id(visit: Visit, event_id: UUID) -> Response:
     return visit.render("found.html", event_id=event_id, found=found)
 
 
-PAGES: Final = (Page("/", streams, menu="Streams"), Page("/find", find))
+PAGES: Final = (
+    Page("/", streams, menu="Streams", parameters=frozenset({"by", "category", "prefix", "start"})),
+    Page("/find", find, parameters=frozenset({"q"})),
+)

@@ -46,4 +46,7 @@ def boundary(visit: Visit) -> Response:
     )
 
 
-PAGES: Final = (Page("/tags", tags, menu="Tags"), Page("/boundary", boundary))
+PAGES: Final = (
+    Page("/tags", tags, menu="Tags", parameters=frozenset({"prefix", "from"})),
+    Page("/boundary", boundary, parameters=frozenset({"tag", "before"}), lists=frozenset({"tag"})),
+)

@@ -72,6 +72,11 @@ class RelatedEvents:
     missing: tuple[Lookup, ...]
     has_detached: bool
 
+    @property
+    def has_more_causes(self) -> bool:
+        """Whether the last of the causes names one that was not followed."""
+        return self.causes is not None and len(self.causes) == _CAUSES and self.causes[-1].causation_id is not None
+
 
 def related_events(store: EventStore, event: RecordedEvent) -> RelatedEvents:
     """Return the causes and the effects of an event, and the events with the same correlation id.

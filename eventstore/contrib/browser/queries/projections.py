@@ -91,7 +91,7 @@ def all_dead_letters(store: EventStore, name: str, *, start: int | None = None) 
         SchemaOutdated: The tables are older than `es_0012`.
     """
     check_projection_name(name)
-    before = LAST_POSITION if start is None else check_number("start", start) + 1
+    before = LAST_POSITION if start is None else min(check_number("start", start) + 1, LAST_POSITION)
     with store.core.execution.statement() as run:
         SchemaGate(REQUIRED_BY_PROJECTIONS)(run)
         rows = run(dead_letters_before, projection=name, before_position=before)
