@@ -8810,7 +8810,7 @@ JOIN (
         SELECT event.position, event.event_id
         FROM es_events AS event
         WHERE event.position = asked.position
-        OFFSET 0
+        LIMIT 1
     ) AS known_event
         ON true
 ) AS known
@@ -8914,6 +8914,8 @@ FROM (
             event.recorded_at
         FROM es_events AS event
         WHERE event.position = page.position
+            AND event.position > %(after_position)b::BIGINT
+            AND event.position <= %(up_to_position)b::BIGINT
         LIMIT 1
     ) AS event
         ON true
@@ -9124,6 +9126,8 @@ FROM (
             event.recorded_at
         FROM es_events AS event
         WHERE event.position = page.position
+            AND event.position > %(after_position)b::BIGINT
+            AND event.position <= %(up_to_position)b::BIGINT
         LIMIT 1
     ) AS event
         ON true
