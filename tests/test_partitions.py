@@ -99,6 +99,15 @@ def test_a_store_from_before_learns_of_the_parts_when_it_reads_all(postgres_engi
     assert store.core.dialect.layout.is_partitioned
 
 
+def test_a_gap_that_is_longer_than_the_range_that_is_read_first_hides_no_event(partitioned_engine: Engine) -> None:
+    store = EventStore(partitioned_engine, page_size=2)
+    append(store, "order-1", 3)
+    scalars(partitioned_engine, "SELECT nextval('es_events_position_seq') FROM generate_series(1, 200)")
+    append(store, "order-2", 4)
+    assert len(positions(store)) == 7
+    assert [event.position for event in store.read_all(backwards=True)] == positions(store)[::-1]
+
+
 def test_without_a_part_an_append_names_the_command_and_stores_nothing(postgres_engine: Engine) -> None:
     store = EventStore(postgres_engine)
     append(store, "order-1")

@@ -13,6 +13,7 @@ from eventstore.backends.protocol import Server, Statement
 from eventstore.core.global_order import GlobalOrder
 from eventstore.core.settling import Horizon
 from eventstore.filters import combine
+from eventstore.partitions import Partition
 from eventstore.statements.aggregates import load_aggregate
 from eventstore.statements.global_order import newest_position
 from eventstore.statements.postgresql.log_view import last_without_gap, log_view
@@ -20,7 +21,7 @@ from eventstore.statements.reading import read_page_backwards, read_page_forward
 from eventstore.tokens import After, PositionToken
 from tests.fix_partitions import partition
 from tests.fix_postgresql import Databases
-from tests.test_global_order_plans import Explained, Explaining, buffers
+from tests.test_global_order_plans import Explained, Explaining, buffers, nodes
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.slow]
 
@@ -70,16 +71,28 @@ def plan_of(engine: Engine, mode: str, statement: Statement, **parameters: Any) 
     return explained.value.plan
 
 
-def page_of(engine: Engine, mode: str, filters: list[EventFilter], after: int) -> dict[str, Any]:
-    store = EventStore(engine)
+def page_of(
+    engine: Engine,
+    mode: str,
+    filters: list[EventFilter],
+    after: int,
+    *,
+    page_size: int = 1000,
+    partition: Partition | None = None,
+) -> dict[str, Any]:
+    store = EventStore(engine, page_size=page_size)
     store.stream_version("late-1")
     with engine.connect() as connection:
         raw: Any = connection.connection.dbapi_connection
         with pytest.raises(Explained) as explained:
             GlobalOrder(store.core).page(
-                Explaining(store, raw, mode), combine(filters), after=After(after), horizon=SETTLED
+                Explaining(store, raw, mode), combine(filters), after=After(after), horizon=SETTLED, partition=partition
             )
     return explained.value.plan
+
+
+def parts_in(plan: dict[str, Any]) -> set[str]:
+    return {node["Relation Name"] for node in nodes(plan) if node.get("Relation Name", "").startswith("es_events_")}
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -136,3 +149,32 @@ def test_a_filtered_page_at_the_end_reads_the_last_parts_only(
     costs = [buffers(page_of(engine, mode, FILTERS[name], after)) for engine in (plain, in_parts)]
     print(f"{name}, {mode}: {costs} pages of memory")
     assert costs[1] <= 2 * costs[0] + 60, costs
+
+
+CUSTOM = "force_custom_plan"
+"""What PostgreSQL does unless a plan for any parameters seems cheaper, and always without prepared statements."""
+
+
+def test_pages_are_planned_for_the_parts_that_they_are_near(in_parts: Engine) -> None:
+    parts = {
+        after: parts_in(page_of(in_parts, CUSTOM, [], after, page_size=25)) for after in (0, EVENTS // 2, EVENTS - 100)
+    }
+    of_partition = page_of(in_parts, CUSTOM, [], 0, page_size=25, partition=Partition(1, 8))
+    at_the_end = page_of(in_parts, CUSTOM, [EventFilter(event_types=["common-a"])], EVENTS - 100)
+    gap = plan_of(in_parts, CUSTOM, last_without_gap, after_position=EVENTS - 100, size=1000)
+    for plan in (*parts.values(), *map(parts_in, (of_partition, at_the_end, gap))):
+        assert len(plan) <= 4, plan  # of 30 or 100: those of the page, of the known events, and an unused one
+    assert "es_events_1" in parts[0]
+
+
+def test_postgresql_keeps_its_plan_of_a_look(in_parts: Engine) -> None:
+    engine = create_engine(in_parts.url, pool_size=1, max_overflow=0)
+    store = EventStore(engine)
+    for _ in range(15):  # after five, the driver prepares the statement; after five more, PostgreSQL compares plans
+        store.settled_position()
+    with engine.connect() as connection:
+        counts = connection.execute(
+            text("SELECT generic_plans FROM pg_prepared_statements WHERE statement LIKE '%pg_locks%'")
+        ).scalars()
+        assert max(counts) > 0
+    engine.dispose()

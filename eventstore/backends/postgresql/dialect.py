@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from itertools import accumulate
 from operator import itemgetter
 from typing import Any, Final
@@ -106,6 +106,9 @@ from eventstore.tokens import PositionToken
 
 COPY_FROM: Final = 10_000
 """From this many events on, COPY is faster than one statement over arrays, although it needs a transaction."""
+
+_NEAR_IN_PAGES: Final = 20
+"""In how many positions for each event of a page to look for it first, if the log is partitioned."""
 
 
 class PostgreSQLDialect:
@@ -463,7 +466,45 @@ class PostgreSQLDialect:
         backwards: bool = False,
         partition: Partition | None = None,
     ) -> tuple[PageHeader, Sequence[Row]]:
-        """Read with one array for each field of a filter."""
+        """Read with one array for each field of a filter.
+
+        PostgreSQL plans for all parts of the log in the range. So a page of all events is first read from a range that
+        is near, and again from the whole one only if that is not enough for a page.
+        """
+        read = partial(
+            self._read_page,
+            run,
+            filters,
+            page_size=page_size,
+            settled_position=settled_position,
+            token_position=token_position,
+            backwards=backwards,
+            partition=partition,
+        )
+        if self._layout.is_partitioned and not filters and partition is None:
+            near = page_size * _NEAR_IN_PAGES
+            if up_to_position - after_position > near:
+                start, end = (
+                    (up_to_position - near, up_to_position) if backwards else (after_position, after_position + near)
+                )
+                header, rows = read(after_position=start, up_to_position=end)
+                if len(rows) == page_size:
+                    return header, rows
+        return read(after_position=after_position, up_to_position=up_to_position)
+
+    def _read_page(
+        self,
+        run: Run,
+        filters: Sequence[EventFilter],
+        *,
+        after_position: int,
+        up_to_position: int,
+        page_size: int,
+        settled_position: int,
+        token_position: int,
+        backwards: bool,
+        partition: Partition | None,
+    ) -> tuple[PageHeader, Sequence[Row]]:
         everything = read_everything_backwards if backwards else read_everything
         statement: Statement = read_matching(fields_of(filters), backwards=backwards) if filters else everything
         parameters = page_parameters(

@@ -85,9 +85,13 @@ _KNOWN_IN_PARTS: Final = """unnest(:positions) AS asked(position)
         SELECT event.position, event.event_id
         FROM {events} AS event
         WHERE event.position = asked.position
-        OFFSET 0
+        LIMIT 1
     ) AS known_event ON true"""
-"""Looks up each position, so that PostgreSQL searches the part that it is in only; OFFSET 0 prevents another join."""
+"""Looks up each position, so that PostgreSQL searches the part that it is in only; LIMIT 1 prevents another join.
+
+With LIMIT 1, PostgreSQL also expects one lookup to read one part. If it expects all of them to be read, it plans the
+statement again each time it runs, for all parts.
+"""
 
 _LAST_WITHOUT_GAP: Final = """
 SELECT
@@ -105,7 +109,7 @@ FROM ({server}) AS server
 LEFT JOIN (
     SELECT last_event.position, last_event.event_id, last_event.stream_id, last_event.version
     FROM {events} AS last_event
-    WHERE last_event.position = (
+    WHERE {in_range}last_event.position = (
         SELECT max(following.position) AS position
         FROM (
             SELECT event.position, row_number() OVER (ORDER BY event.position) AS number
@@ -118,6 +122,9 @@ LEFT JOIN (
     )
 ) AS last ON true
 """
+
+_IN_RANGE: Final = "last_event.position > :after_position AND "
+"""Says what follows from the rest, so that PostgreSQL does not plan for the parts before."""
 
 
 def log_view(tables: Tables) -> ClauseElement:
@@ -156,4 +163,7 @@ def last_without_gap(tables: Tables) -> ClauseElement:
     the event at `after_position`; what identifies the server.
     """
     types = {"after_position": BigInteger, "size": BigInteger}
-    return sql_text(_LAST_WITHOUT_GAP, tables, types=types, server=SERVER).bindparams(name_of_events(tables))
+    in_range = _IN_RANGE if tables.layout.is_partitioned else ""
+    return sql_text(_LAST_WITHOUT_GAP, tables, types=types, server=SERVER, in_range=in_range).bindparams(
+        name_of_events(tables)
+    )

@@ -55,10 +55,14 @@ _MATCHING_EVENTS: Final = """
     FROM (
         SELECT matches.position FROM ({matches}) AS matches ORDER BY matches.position{direction} LIMIT :page_size
     ) AS page
-    JOIN LATERAL (SELECT {columns} FROM {events} AS event WHERE event.position = page.position LIMIT 1) AS event ON true
+    JOIN LATERAL (SELECT {columns} FROM {events} AS event WHERE event.position = page.position{in_range} LIMIT 1) \
+AS event ON true
     ORDER BY page.position
 """
 """LIMIT 1 prevents a join by a scan of the whole table."""
+
+_IN_RANGE: Final = " AND event.position > :after_position AND event.position <= :up_to_position"
+"""Says what all positions of the page are anyway, so that PostgreSQL does not plan for the parts outside."""
 
 
 def read_everything(tables: Tables) -> ClauseElement:
@@ -280,6 +284,7 @@ def _last_version(events: str, n: int, at_or_before: str, streams: str | None) -
 
 def _page(tables: Tables, page: str, types: dict[str, Any], **parts: str) -> ClauseElement:
     """Put the header before a page."""
+    parts["in_range"] = _IN_RANGE if tables.layout.is_partitioned else ""
     page = page.format(events=table_name(tables.events), columns=EVENT_COLUMNS, **parts)
     detached = NO_PART
     if tables.layout.is_partitioned:

@@ -8802,7 +8802,7 @@ JOIN (
         SELECT event.position, event.event_id
         FROM es_events AS event
         WHERE event.position = asked.position
-        OFFSET 0
+        LIMIT 1
     ) AS known_event
         ON true
 ) AS known
@@ -8906,6 +8906,8 @@ FROM (
             event.recorded_at
         FROM es_events AS event
         WHERE event.position = page.position
+            AND event.position > %(after_position)b::BIGINT
+            AND event.position <= %(up_to_position)b::BIGINT
         LIMIT 1
     ) AS event
         ON true
@@ -9116,6 +9118,8 @@ FROM (
             event.recorded_at
         FROM es_events AS event
         WHERE event.position = page.position
+            AND event.position > %(after_position)b::BIGINT
+            AND event.position <= %(up_to_position)b::BIGINT
         LIMIT 1
     ) AS event
         ON true
