@@ -468,8 +468,8 @@ class PostgreSQLDialect:
     ) -> tuple[PageHeader, Sequence[Row]]:
         """Read with one array for each field of a filter.
 
-        PostgreSQL plans for all parts of the log in the range. So a page of all events is first read from a range that
-        is near, and again from the whole one only if that is not enough for a page.
+        PostgreSQL plans for all parts of the log in the range. So a page of a log in parts is first read from a range
+        that is near, and again from the whole one only if that is not enough for a page.
         """
         read = partial(
             self._read_page,
@@ -481,7 +481,7 @@ class PostgreSQLDialect:
             backwards=backwards,
             partition=partition,
         )
-        if self._layout.is_partitioned and not filters and partition is None:
+        if self._layout.is_partitioned and partition is None:
             near = page_size * _NEAR_IN_PAGES
             if up_to_position - after_position > near:
                 start, end = (
