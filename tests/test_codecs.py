@@ -672,6 +672,22 @@ def test_what_is_written_can_be_read_however_deep(codec: PayloadCodec, wrap: Cal
             assert codec.encode(back) == stored
 
 
+def test_a_value_that_is_too_deep_is_refused_after_few_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each attempt takes as long as the whole encoding, and the value may be a stranger's."""
+    attempts: list[Any] = []
+    codec = CODECS["msgpack"]
+    encode = type(codec.codec).encode
+
+    def counted(self: Any, value: Any, **options: Any) -> bytes:
+        attempts.append(value)
+        return encode(self, value, **options)
+
+    monkeypatch.setattr(type(codec.codec), "encode", counted)
+    with pytest.raises(EncodingError, match=r"at (\$(\[0\]){8}): list, nested too deeply"):
+        codec.encode(nested(NESTINGS["list"], 10_000))
+    assert len(attempts) <= 10
+
+
 @pytest.mark.parametrize(("codec", "depth"), [(CODECS["json"], 100), (CODECS["msgpack"], 500)], ids=["json", "msgpack"])
 def test_the_documented_depth(codec: PayloadCodec, depth: int) -> None:
     for wrap in (

@@ -27,7 +27,9 @@ def check(output: str) -> None:
     assert re.search(r"40 students .*\n +30  done\n +10  the course is full\n", output)
     assert re.search(r"Ada .*\n +5  done\n +2  the student takes 5 courses\n", output)
     (taken,) = re.findall(r"(\d+) of 35 seats are taken", output)
-    assert 27 <= int(taken) <= 35
+    assert 30 - 8 <= int(taken) <= 35, (
+        "eight of those who were enrolled first may have left after all others were refused"
+    )
 
 
 @pytest.mark.slow

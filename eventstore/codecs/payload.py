@@ -20,6 +20,8 @@ _MAX_RATIO: Final = 256
 """Compressed data may grow to 16 MiB, or to this many times its size; otherwise a few kB could fill the memory."""
 _MAX_STEPS: Final = 100
 """The longest path to a part that can't be stored."""
+_MAX_STEPS_TOO_DEEP: Final = 8
+"""The longest path into a part that is nested too deeply: each step takes as long as the whole encoding."""
 _REFUSALS: Final = (TypeError, ValueError, OverflowError, RecursionError, BufferError)
 
 
@@ -156,9 +158,11 @@ class PayloadCodec:
         return codec
 
     def _locate(self, value: Any, error: Exception, *, typed: bool) -> tuple[str, Any, str]:
-        """Return path, value and problem of the innermost part that can't be encoded."""
+        """Return path, value and problem of a part that can't be encoded: of the innermost, unless it is too deep."""
         path, outer = "$", [value]
-        for _ in range(_MAX_STEPS):
+        for number in range(_MAX_STEPS):
+            if number >= _MAX_STEPS_TOO_DEEP and _problem(error) == TOO_DEEP:
+                break
             for step, part in _parts(value, typed=typed):
                 try:
                     self.codec.encode(part, typed=typed)
