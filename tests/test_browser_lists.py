@@ -274,7 +274,9 @@ def test_a_snapshots_state_is_redacted(store: EventStore) -> None:
     assert "[redacted]" in text
     assert "2 of 3" in text
     assert page(client, "/snapshot", expected=404, stream=EVIL_STREAM, schema=2).status_code == 404
-    assert "No stream whose id begins with “invoice” has a snapshot" in text_of(page(client, "/snapshots", prefix="invoice"))
+    assert "No stream whose id begins with “invoice” has a snapshot" in text_of(
+        page(client, "/snapshots", prefix="invoice")
+    )
 
 
 def test_snapshots_are_listed_by_prefix_page_by_page(store: EventStore) -> None:
