@@ -21,7 +21,7 @@ def exact(value: Any) -> Any:
 
 def compact(value: Any) -> str:
     """Return the value in one printable line of JSON, in the form of `exact`."""
-    return printable_json(json.dumps(exact(value), ensure_ascii=False))
+    return one_line(exact(value))
 
 
 def one_line(value: Any) -> str:
@@ -31,7 +31,7 @@ def one_line(value: Any) -> str:
 
 def readable(value: Any) -> str:
     """Return the value in one printable line for people, with decimals and times as plain text."""
-    return printable_json(json.dumps(_simple(value), ensure_ascii=False))
+    return one_line(_simple(value))
 
 
 def indented(value: Any) -> str:

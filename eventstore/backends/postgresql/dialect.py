@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from operator import itemgetter
 from typing import Any, Final
@@ -471,57 +471,31 @@ class PostgreSQLDialect:
         PostgreSQL plans for all parts of the log in the range. So a page of a log in parts is first read from a range
         that is near, and again from the whole one only if that is not enough for a page.
         """
-        read = partial(
-            self._read_page,
-            run,
-            filters,
-            page_size=page_size,
-            settled_position=settled_position,
-            token_position=token_position,
-            backwards=backwards,
-            partition=partition,
-        )
-        if self._layout.is_partitioned and partition is None:
-            near = page_size * _NEAR_IN_PAGES
-            if up_to_position - after_position > near:
-                start, end = (
-                    (up_to_position - near, up_to_position) if backwards else (after_position, after_position + near)
-                )
-                header, rows = read(after_position=start, up_to_position=end)
-                if len(rows) == page_size:
-                    return header, rows
-        return read(after_position=after_position, up_to_position=up_to_position)
-
-    def _read_page(
-        self,
-        run: Run,
-        filters: Sequence[EventFilter],
-        *,
-        after_position: int,
-        up_to_position: int,
-        page_size: int,
-        settled_position: int,
-        token_position: int,
-        backwards: bool,
-        partition: Partition | None,
-    ) -> tuple[PageHeader, Sequence[Row]]:
         everything = read_everything_backwards if backwards else read_everything
         statement: Statement = read_matching(fields_of(filters), backwards=backwards) if filters else everything
-        parameters = page_parameters(
-            filters,
-            list,
-            after_position=after_position,
-            up_to_position=up_to_position,
-            page_size=page_size,
-            settled_position=settled_position,
-            token_position=token_position,
-        )
-        if partition is not None:
-            statement = read_partition(fields_of(filters) or ((),))
-            parameters |= {"partition_number": partition.number, "partitions": partition.partitions}
-            parameters["after_position_0"] = after_position
-        parameters["after_position"] = after_position  # by which the header is read
-        header, *rows = run(statement, **parameters)
+        ranges = [(after_position, up_to_position)]
+        near = page_size * _NEAR_IN_PAGES
+        if self._layout.is_partitioned and partition is None and up_to_position - after_position > near:
+            first = (up_to_position - near, up_to_position) if backwards else (after_position, after_position + near)
+            ranges.insert(0, first)
+        for start, end in ranges:
+            parameters = page_parameters(
+                filters,
+                list,
+                after_position=start,
+                up_to_position=end,
+                page_size=page_size,
+                settled_position=settled_position,
+                token_position=token_position,
+            )
+            if partition is not None:
+                statement = read_partition(fields_of(filters) or ((),))
+                parameters |= {"partition_number": partition.number, "partitions": partition.partitions}
+                parameters["after_position_0"] = start
+            parameters["after_position"] = start  # by which the header is read
+            header, *rows = run(statement, **parameters)
+            if len(rows) == page_size:
+                break
         _, part, table, settled_id, token_id, in_recovery, _, _, _, started_at = header
         server = Server(table, started_at, bool(in_recovery))
         return PageHeader(server, settled_id, None if token_id is None else UUID(token_id), part), rows
