@@ -272,7 +272,10 @@ def test_a_map_in_toml(tmp_path: Path) -> None:
         ({"data": {"column": "a", "fields": {}}}, "data"), ({"time": {"timezone": "UTC"}}, "time"),
         ({"time": {"column": "a", "timezone": "Mars"}}, "Mars"), ({"types": {"a": True}}, "true"),
         ({"types": {"a": "x" * 256}}, "255"), ({"source": "a\0"}, "NUL"), ({"order": []}, "order"),
-        ({"data": {"column": "a", "type": "pickle"}}, "pickle"),
+        ({"data": {"column": "a", "type": "pickle"}}, "data.type is 'pickle'; .* 'json' or 'text' or 'bytes'"),
+        ({"data": {"fields": {"a": {"column": "a", "type": "dat"}}}}, r"fields\.a\.type is 'dat'; .* or 'date' or"),
+        ({"data": {"column": "a", "transcodings": {"x": "list"}}}, r"transcodings\.x is 'list'; .* 'tuple' or 'set'"),
+        ({"time": {"column": "at", "compression": "gzip"}}, "time.compression is 'gzip'; it must be 'zlib'"),
     ],
 )  # fmt: skip
 def test_a_map_that_is_not_valid_is_refused(change: dict[str, Any], said: str) -> None:

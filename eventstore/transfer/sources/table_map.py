@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from eventstore.common.validation import check_event_type, check_text
 from eventstore.errors import EventStoreError, InvalidTableMap
+from eventstore.transfer.sources.map_parts import check_parts
 
 Reader = Literal["table", "eventsourcing", "message-db"]
 ValueType = Literal[
@@ -150,7 +151,7 @@ class TableMap(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
             msg = f"reader must be one of {', '.join(_KNOWN)}, not {reader!r}"
             raise InvalidTableMap(msg)
         try:
-            _check_keys(mapping)
+            check_parts("", mapping, cls)
             found = msgspec.convert({**_KNOWN[reader], **mapping}, cls)
             found.check()
         except (msgspec.ValidationError, EventStoreError) as error:
@@ -277,33 +278,6 @@ def zone(name: str | None) -> tzinfo | None:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
         raise InvalidTableMap(f"there is no time zone {name!r}; use names such as UTC or Europe/Berlin") from None
-
-
-def _check_keys(parts: Mapping[str, Any]) -> None:
-    """Check that a map has known keys only, so that an error can name those that there are."""
-    _check_keys_of("it", parts, TableMap)
-    for name, value in parts.items():
-        if name in ("data", "metadata"):
-            _check_keys_of(name, value, Payload)
-            if isinstance(value, Mapping):
-                _check_each(f"{name}.fields", value.get("fields"), Column)
-        elif name in ("time", "event_id", "schema_version", "tags"):
-            _check_keys_of(name, value, Column)
-        elif name in ("stream", "type"):
-            _check_keys_of(name, value, Constant)
-    _check_each("types", parts.get("types"), TypeName)
-
-
-def _check_each(name: str, values: object, struct: type[Struct]) -> None:
-    for key, value in values.items() if isinstance(values, Mapping) else ():
-        _check_keys_of(f"{name}.{key}", value, struct)
-
-
-def _check_keys_of(name: str, value: object, struct: type[Struct]) -> None:
-    known = struct.__struct_fields__
-    unknown = [key for key in value if key not in known] if isinstance(value, Mapping) else []
-    if unknown:
-        raise InvalidTableMap(f"{name} has the unknown key {unknown[0]!r}; the keys there are {', '.join(known)}")
 
 
 _KNOWN: Final[Mapping[str, Mapping[str, Any]]] = {
