@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Final
@@ -18,7 +19,7 @@ from eventstore import migrations
 MEMORY: Final = Path("/dev/shm")  # noqa: S108  # where Linux keeps files in memory
 if "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 8 * 2**30:
     # Databases of tests are thrown away. In memory they are made, and synced, with a quarter of the system's time.
-    os.environ["TMPDIR"] = str(MEMORY)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)  # the latter was chosen before, for what pytest captures
 
 # Some machines ask for no bytecode. Then each process compiles the tests, and the hundreds that they start the package.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
