@@ -17,6 +17,7 @@ import pytest
 from tests.postgresql import supervisor
 from tests.postgresql.launcher import (
     CAPACITY_SETTINGS,
+    FOLDER_SETTINGS,
     PostgreSQLNotFound,
     find_binaries,
 )
@@ -69,7 +70,7 @@ class Cluster:
     def start(self, **settings: str) -> None:
         log = self._folder / "postgres.log"
         settings = {
-            "unix_socket_directories": "",
+            **FOLDER_SETTINGS,
             **CAPACITY_SETTINGS,
             **settings,
             "listen_addresses": "127.0.0.1",

@@ -145,6 +145,7 @@ def test_a_server_is_roomy_private_and_not_durable(server: PostgreSQLServer) -> 
     assert setting(server, "max_prepared_transactions") == "20"
     assert setting(server, "listen_addresses") == "127.0.0.1"
     assert setting(server, "unix_socket_directories") == ""
+    assert list((server.data_directory / "pg_dynshmem").iterdir())  # not in /dev/shm, where a kill would leave it
     assert {setting(server, name) for name in NOT_DURABLE_SETTINGS} == {"off"}
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CAPACITY_SETTINGS",
+    "FOLDER_SETTINGS",
     "NOT_DURABLE_SETTINGS",
     "PostgreSQLNotFound",
     "PostgreSQLServer",
@@ -47,6 +48,11 @@ NOT_DURABLE_SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
     {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 )
 """Quick, and lost when the machine crashes: right for data that is thrown away."""
+
+FOLDER_SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
+    {"unix_socket_directories": "", "dynamic_shared_memory_type": "mmap"}
+)
+"""All files are in the server's folder, and gone with it. Others would stay after SIGKILL, a megabyte each time."""
 
 _CHOSEN_HERE: Final = frozenset({"port", "listen_addresses", "data_directory", "external_pid_file"})
 _DEBIAN_INSTALLATIONS: Final = Path("/usr/lib/postgresql")
@@ -159,7 +165,7 @@ class PostgreSQLServer:
             raise ValueError(f"settings: chosen by the launcher: {', '.join(sorted(chosen_here))}")
         self._binaries = binaries or find_binaries()
         self._settings = {
-            "unix_socket_directories": "",
+            **FOLDER_SETTINGS,
             **CAPACITY_SETTINGS,
             **({} if durable else NOT_DURABLE_SETTINGS),
             **(settings or {}),
