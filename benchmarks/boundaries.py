@@ -122,6 +122,33 @@ def appending(server: PostgreSQLServer, database: Database, folder: Path) -> PgB
     return pgbench(server, database, folder / "ours.sql", text)
 
 
+_UNCHECKED: Final = f"""WITH
+    head AS (
+        INSERT INTO es_streams (stream_id, version) VALUES ('unchecked-' || CAST(:n AS TEXT), 1) RETURNING version
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            'unchecked-' || CAST(:n AS TEXT), head.version, gen_random_uuid(), '{ENROLLED}', 1, 1,
+            '\\x{DATA.hex()}'::bytea, ({_APPEND["metadata"]}::TEXT[])[1]::JSONB
+        FROM head
+        RETURNING position
+    ),
+    tagged AS (
+        INSERT INTO es_event_tags (position, tag, event_type)
+        SELECT stored.position, tag.name, '{ENROLLED}' FROM stored JOIN unnest({_TAGS}) AS tag(name) ON true
+    )
+SELECT position FROM stored"""
+
+
+def storing(server: PostgreSQLServer, database: Database, folder: Path) -> PgBench | None:
+    """Return the limit: the same locks and rows, with nothing that could refuse them; None if pgbench is missing."""
+    locks = ["_shared(0)", *(f"(hashtextextended({tag}, 0))" for tag in (_COURSE, _STUDENT))]
+    lock = f"SELECT {', '.join(f'pg_advisory_xact_lock{each}' for each in locks)}"
+    text = f"{_NUMBER}\\startpipeline\n{lock};\n{' '.join(_UNCHECKED.split())};\n\\endpipeline\n"
+    return pgbench(server, database, folder / "unchecked.sql", text)
+
+
 def calling(server: PostgreSQLServer, database: Database, folder: Path) -> PgBench | None:
     """Return pgbench with the function of `eventsourcing`, whose recorder has made it; None where it is missing."""
     text = f"""SELECT * FROM dcb_conditional_append_tt(

@@ -7,9 +7,8 @@ from typing import Final
 from benchmarks.arrow import DRIVER, JSON, TYPED
 from benchmarks.bench import OURS, UMADB
 from benchmarks.logs import log_name
-from benchmarks.pgbench import INSERT as PGBENCH_INSERT
 from benchmarks.results import Middle, Result
-from benchmarks.workloads.boundaries import HOT, THEIRS, WITHOUT_TABLE
+from benchmarks.workloads.boundaries import HOT, THEIRS, UNCHECKED, WITHOUT_TABLE
 from benchmarks.workloads.delivery import NOTIFIED, STRANGER
 from benchmarks.workloads.growth_counts import APPENDS, DESIGNED, HUNDRED, LATE, PAGE_OF_ALL, PLAIN, wal_label
 from benchmarks.workloads.idle import CORE
@@ -34,7 +33,7 @@ class Target:
         wanted: The target as it is written in the design.
         obstacle: What stands in the way where it is missed.
         ours: Our contestant.
-        limit: The contestant that shows what can be reached at all: an INSERT without any store.
+        limit: The contestant that shows what can be reached at all: the rows are stored without any check.
     """
 
     work: str
@@ -292,7 +291,7 @@ TARGETS: Final = (
             THEIRS,
             times,
             obstacle=_LOCKED_TABLE,
-            limit=PGBENCH_INSERT,
+            limit=UNCHECKED,
         )
         for writers, times in ((1, 1), (8, 5), (16, 7))
     ),
@@ -363,7 +362,7 @@ class Verdict:
         target: The target.
         measured: The ratio as the design writes it, None where the comparison was not made.
         noise: Of the same comparison: a contestant against itself.
-        limit: The ratio that an INSERT without any store reaches, where that is what one would ask.
+        limit: The ratio that storing the rows without any check reaches, where that is what one would ask.
         met: Whether it is good enough.
         in_noise: Whether it is missed, but not in a quarter of the rounds: that may be noise.
     """

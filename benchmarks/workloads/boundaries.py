@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from benchmarks.bench import OURS, UMADB, Bench
-from benchmarks.boundaries import DATA, appending, calling, deciding, in_threads
+from benchmarks.boundaries import DATA, appending, calling, deciding, in_threads, storing
 from benchmarks.peers import PeerMissing, racer
-from benchmarks.pgbench import INSERT, inserting
 from benchmarks.race import Contestant
 from benchmarks.results import Comparison
 from benchmarks.servers import MANY_CONNECTIONS, Database
@@ -15,6 +14,7 @@ from benchmarks.writers import in_threads as plain_in_threads
 from eventstore import migrations
 
 THEIRS: Final = "eventsourcing, recorder for DCB"
+UNCHECKED: Final = "the same locks and rows, unchecked"
 PLAIN: Final = "eventstore, no tags and no condition"
 HOT: Final = "eventstore, a tag of a million events"
 WITHOUT_TABLE: Final = "eventstore, tables at es_0008"
@@ -36,7 +36,7 @@ def run(bench: Bench) -> Iterator[Comparison]:
     uma = bench.umadb()
     ours = appending(bench.server, database, bench.folder())
     theirs = calling(bench.server, other, bench.folder()) if peer else None
-    limit = inserting(bench.server, database, bench.folder())
+    limit = storing(bench.server, database, bench.folder())
     for writers in (1, 8, 16):
         count = max(bench.choose(16, 320) // writers, 2)
         what = f"{writers} writer{'s' * (writers > 1)}"
@@ -61,7 +61,7 @@ def run(bench: Bench) -> Iterator[Comparison]:
             {
                 OURS: ours.racer(many, writers) if ours else None,
                 THEIRS: theirs.racer(many, writers) if theirs else None,
-                INSERT: limit.racer(many, writers) if limit else None,
+                UNCHECKED: limit.racer(many, writers) if limit else None,
             },
             per="append",
             reference=OURS,
