@@ -697,6 +697,8 @@ def test_wrong_arguments(store: EventStore, sqlite_engine: Engine) -> None:
     for arguments, error in calls:
         with pytest.raises(error):
             import_table(store, sqlite_engine, **{"table_map": TableMap.of(MAP), **arguments})
+    with pytest.raises(InvalidInput, match="records must be SourceEvents, not NoneType"):
+        load(store, None, source="x")  # type: ignore[arg-type]  # that is tested
 
 
 def test_the_origin_of_an_event_is_shown_as_json() -> None:
