@@ -425,6 +425,14 @@ def test_a_big_payload_is_cut_with_a_link_to_the_whole(sqlite_store: EventStore)
         assert "article 4999" in answer.text
 
 
+def test_an_integer_of_too_many_digits_is_shown(sqlite_store: EventStore) -> None:
+    huge = 1 << 20_000
+    sqlite_store.append("order-1", NewEvent("imported", {huge: {huge}, "n": huge}), expected_version=NO_STREAM)
+    client = client_of(sqlite_store)
+    for url in ("/log", address("/stream", id="order-1"), address("/event", stream="order-1", version=1)):
+        assert "0x1000000" in shown(client, url)
+
+
 def test_values_keep_their_types(sqlite_store: EventStore) -> None:
     data = {
         "d": Decimal("1.10"),

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import Engine, update
 
 from eventstore import EventStore, EventTypes, NewEvent
+from eventstore.cli.payloads import indented, readable
 from tests.fix_command_line import CommandLine, on_sqlite
 from tests.fix_engines import changing_history
 from tests.fix_migrations import url_of
@@ -391,3 +392,24 @@ def test_events_are_found_by_their_ids(command: CommandLine, store: EventStore) 
     assert command.json("find", "--correlation-id", "none") == []
     assert command("find").exit_code == 2
     assert command("find", "--event-id", "x").exit_code == 2
+
+
+# --- payloads that Python has no text for
+
+
+@on_sqlite
+@pytest.mark.parametrize("is_for_people", [False, True])
+def test_what_python_has_no_text_for_is_shown(command: CommandLine, store: EventStore, is_for_people: bool) -> None:
+    deep: object = 1
+    for _ in range(1000):
+        deep = [deep]
+    huge = 1 << 20_000
+    store.append("odd-1", [NewEvent("deep", deep), NewEvent("huge", {huge: {huge}, "n": -huge})], expected_version=0)
+    if is_for_people:
+        assert "-0x1000" in readable({"n": -huge, huge: [huge]}) + readable(deep)
+        assert "-0x1000" in indented({"n": -huge})
+        return
+    deep_event, huge_event = command.json("show", "odd-1")
+    assert deep_event["data"] == {"$repr": "<list, nested too deeply>"}
+    assert "1000000" in json.dumps(huge_event["data"])
+    assert len(command.lines("show", "odd-1")) == 2

@@ -1,5 +1,6 @@
 """Partitions of the log by position: made online, added to, carried over, refused, verified."""
 
+import random
 import re
 import subprocess
 import sys
@@ -106,6 +107,33 @@ def test_a_gap_that_is_longer_than_the_range_that_is_read_first_hides_no_event(p
     append(store, "order-2", 4)
     assert len(positions(store)) == 7
     assert [event.position for event in store.read_all(backwards=True)] == positions(store)[::-1]
+
+
+def test_random_reads_of_a_log_in_parts_with_gaps_return_what_matches(partitioned_engine: Engine) -> None:
+    seed = random.randrange(10**6)
+    print("seed", seed)
+    chance = random.Random(seed)
+    store = EventStore(partitioned_engine, page_size=2)
+    names = {"event_types": ["a", "b", "rare"], "stream_ids": ["x-1", "x-2", "y-1"], "categories": ["x", "y"]}
+    for _ in range(30):
+        kinds = chance.choices(["a", "b", "rare"], [10, 10, 1], k=3)
+        events = [NewEvent(kind, tags=chance.sample(["t:1", "t:2"], chance.randrange(3))) for kind in kinds]
+        store.append(chance.choice(names["stream_ids"]), events, expected_version=ANY)
+        drawn = chance.choice([0, 0, 3, 60])  # pages are read from 40 positions first
+        scalars(partitioned_engine, f"SELECT nextval('es_events_position_seq') FROM generate_series(1, {drawn})")
+    everything = list(store.read_all())
+    for _ in range(150):
+        fields = chance.sample([*names, "tags"], chance.choice([0, 1, 1, 2]))
+        values = {name: chance.sample(names.get(name, ["t:1", "t:2"]), chance.choice([1, 2])) for name in fields}
+        filters = [EventFilter(**values)]
+        first, last = sorted(chance.sample(range(everything[-1].position + 50), 2))
+        limit, backwards = chance.choice([None, 1, 5]), chance.random() < 0.5
+        found = store.read_all(
+            *filters, after_position=min(first, everything[-1].position), up_to_position=last, limit=limit,
+            backwards=backwards,
+        )  # fmt: skip
+        wanted = [event for event in everything if first < event.position <= last and filters[0].matches(event)]
+        assert list(found) == (wanted[::-1] if backwards else wanted)[:limit]
 
 
 def test_without_a_part_an_append_names_the_command_and_stores_nothing(postgres_engine: Engine) -> None:

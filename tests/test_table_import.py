@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from msgspec import structs
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.event import listen
 
@@ -30,6 +31,8 @@ from eventstore.errors import (
 )
 from eventstore.maintenance import verify
 from eventstore.transfer import TableMap, TableProgress, compare_table, import_table, load, open_source
+from eventstore.transfer.sources.source_table import SourceTable
+from eventstore.transfer.sources.table_map import Payload
 from tests.fix_engines import changing_history
 from tests.source_tables import DEFINITIONS, MAP, OF_EVENTSOURCING, create_source, insert
 
@@ -90,7 +93,100 @@ def of(database: str, reader: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("old", [pytest.param((database, reader), marks=marks)], indirect=True)
 
 
+_ORDERS = {
+    "characters": ("postgresql", "char(8)", [f"{n:02}" for n in range(7)]),
+    "bits": ("postgresql", "bit(4)", [f"{n:04b}" for n in range(7)]),
+    "fractions": ("postgresql", "real", [n / 10 for n in range(7)]),
+    "times": ("postgresql", "timestamptz", [f"2026-01-0{n + 1}T00:00:00.5+02" for n in range(7)]),
+    "characters of SQLite": ("sqlite", "char(8)", [f"{n:02}" for n in range(7)]),
+    "fractions of SQLite": ("sqlite", "", [n / 10 for n in range(7)]),
+}
+"""Columns that rows are ordered by: the database, the type, and values."""
+
+
+def of_orders() -> list[Any]:
+    marks = {"postgresql": [pytest.mark.postgresql], "sqlite": []}
+    return [
+        pytest.param((database, "table"), type_, values, id=name, marks=marks[database])
+        for name, (database, type_, values) in _ORDERS.items()
+    ]
+
+
+def create_ordered(old: Old, type_: str, values: list[Any]) -> TableMap:
+    """Create a table that is ordered by values of a type."""
+    old.execute(f'CREATE TABLE ordered (place {type_}, version integer, "of.100%" text, data text)')
+    for number, value in enumerate(values):
+        sql = f"INSERT INTO ordered VALUES (CAST(:place AS {type_}), :version, 'a-1', '{{}}')"
+        sql = sql.replace(f"CAST(:place AS {type_})", ":place") if old.engine.dialect.name == "sqlite" else sql
+        old.execute(sql, place=value, version=number)
+    return TableMap.of(
+        {"table": "ordered", "order": "place", "version": "version", "stream": "x-{of.100%}", "type": {"value": "x"}}
+    )
+
+
 # --- everything comes over
+
+
+@pytest.mark.parametrize(("old", "type_", "values"), of_orders(), indirect=["old"])
+def test_rows_come_in_the_order_of_columns_of_many_types(
+    old: Old, store: EventStore, type_: str, values: list[Any]
+) -> None:
+    table_map = create_ordered(old, type_, values)
+    assert import_table(store, old.engine, table_map, batch_size=2).events == len(values)
+    assert [event.metadata["$imported"]["version"] for event in store.read_stream("x-a-1")] == list(range(len(values)))
+    assert compare_table(store, old.engine, table_map, batch_size=2).is_equal
+    assert import_table(store, old.engine, table_map).events == 0
+
+
+@of("sqlite", "table")
+def test_an_order_of_bytes_is_refused(old: Old, store: EventStore) -> None:
+    table_map = create_ordered(old, "blob", [b"a", b"b"])
+    with pytest.raises(UnsuitableSource, match="place has no usable order: it is bytes"):
+        import_table(store, old.engine, table_map)
+
+
+@of("sqlite", "table")
+def test_rows_that_are_not_found_in_the_order_are_noticed(
+    old: Old, store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table_map = create_ordered(old, "integer", [1, 2, 3])
+    rows = SourceTable.rows
+    monkeypatch.setattr(SourceTable, "rows", lambda *args, **options: rows(*args, **options)[:2])
+    with pytest.raises(UnsuitableSource, match="only 2 of its 3 rows are found in the order of place"):
+        import_table(store, old.engine, table_map)
+    assert list(store.read_all()) == []
+    with pytest.raises(UnsuitableSource, match="only 2 of its 3 rows"):
+        compare_table(store, old.engine, table_map)
+
+
+@of("postgresql", "table")
+def test_odd_names_and_values_of_a_table(old: Old, store: EventStore) -> None:
+    old.execute('CREATE TABLE "50%s of it" (id integer PRIMARY KEY, "0" text, data jsonb)')
+    old.execute("INSERT INTO \"50%s of it\" VALUES (1, 'a-1', '{}'), (2, 'a-2', '{}')")
+    parts: dict[str, Any] = {"table": "50%s of it", "order": "id", "stream": "{0}", "type": {"value": "x"}}
+    assert import_table(store, old.engine, TableMap.of({**parts, "where": {"0": "a-2"}})).events == 1
+    with pytest.raises(InvalidTableMap, match="where: id is integer, to which 'one' can't be compared"):
+        import_table(store, old.engine, TableMap.of({**parts, "where": {"id": "one"}}))
+    by_json = TableMap.of({**parts, "order": ["data", "id"], "version": "id"})
+    with pytest.raises(UnsuitableSource, match="is JSON"):
+        import_table(store, old.engine, by_json)
+
+
+@of("sqlite", "table")
+def test_a_table_is_named_with_its_database(old: Old, store: EventStore) -> None:
+    old.insert(0)
+    assert import_table(store, old.engine, TableMap.of({**MAP, "table": "main.events"})).events == 1
+    with pytest.raises(InvalidTableMap, match="there is no database 'other'"):
+        import_table(store, old.engine, TableMap.of({**MAP, "table": "other.events"}))
+
+
+def test_a_map_adds_to_what_is_usual_for_the_reader() -> None:
+    usual = TableMap.of({}, reader="eventsourcing").data
+    adding = TableMap.of({"data": {"leave_out": ["a"], "compression": "zlib"}}, reader="eventsourcing").data
+    assert adding == structs.replace(usual, leave_out=["a"], compression="zlib")  # type: ignore[type-var]  # a Payload
+    assert TableMap.of({"data": {"column": "b"}}, reader="eventsourcing").data == Payload(column="b")
+    with pytest.raises(InvalidTableMap, match="a map must be a mapping, not list"):
+        TableMap.of([])  # type: ignore[arg-type]  # that is tested
 
 
 @pytest.mark.parametrize("old", READERS, indirect=True)
@@ -276,6 +372,11 @@ def test_a_map_in_toml(tmp_path: Path) -> None:
         ({"data": {"fields": {"a": {"column": "a", "type": "dat"}}}}, r"fields\.a\.type is 'dat'; .* or 'date' or"),
         ({"data": {"column": "a", "transcodings": {"x": "list"}}}, r"transcodings\.x is 'list'; .* 'tuple' or 'set'"),
         ({"time": {"column": "at", "compression": "gzip"}}, "time.compression is 'gzip'; it must be 'zlib'"),
+        ({"time": {"column": "at", "compression": "zlib"}}, 'time has a compression, so its type must be "json" or'),
+        ({"data": {"column": "a", "type": "text", "compression": "zlib"}}, "data has a compression, so its type must"),
+        ({"data": {"fields": {"a": "b"}, "type": "text"}}, "data has fields, so it has no type of its own"),
+        ({"data": {"fields": {"a": {"field": "b"}}}}, r"data\.fields\.a must name a column, and no field"),
+        ({"data": {"fields": {"a": {}}}}, r"data\.fields\.a must name a column, and no field"),
     ],
 )  # fmt: skip
 def test_a_map_that_is_not_valid_is_refused(change: dict[str, Any], said: str) -> None:
@@ -596,6 +697,8 @@ def test_wrong_arguments(store: EventStore, sqlite_engine: Engine) -> None:
     for arguments, error in calls:
         with pytest.raises(error):
             import_table(store, sqlite_engine, **{"table_map": TableMap.of(MAP), **arguments})
+    with pytest.raises(InvalidInput, match="records must be SourceEvents, not NoneType"):
+        load(store, None, source="x")  # type: ignore[arg-type]  # that is tested
 
 
 def test_the_origin_of_an_event_is_shown_as_json() -> None:

@@ -5,9 +5,12 @@ from typing import Any, Final
 
 from eventstore.cli.output import printable_json
 from eventstore.codecs import JSONCodec
+from eventstore.common.shown import shown, shown_number
 
 _MAX_DEPTH: Final = 40
 _MAX_BYTES: Final = 32
+_MAX_BITS: Final = 2_000
+"""From about 640 digits, the lowest limit that `sys.set_int_max_str_digits` takes, Python may refuse to write them."""
 _ENCODE: Final = JSONCodec().encode
 
 
@@ -16,7 +19,7 @@ def exact(value: Any) -> Any:
     try:
         return json.loads(_ENCODE(value, typed=True))
     except (TypeError, ValueError, RecursionError):  # a value of an application's codec, or nested too deep for JSON
-        return {"$repr": repr(value)}
+        return {"$repr": shown(value)}
 
 
 def compact(value: Any) -> str:
@@ -42,18 +45,25 @@ def indented(value: Any) -> str:
 
 def _simple(value: Any, depth: int = 0) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
-        return value
+        return shown_number(value) if isinstance(value, int) and value.bit_length() > _MAX_BITS else value
     if depth == _MAX_DEPTH:
         return "…"
     if isinstance(value, dict):
-        return {key if isinstance(key, str) else str(key): _simple(part, depth + 1) for key, part in value.items()}
+        return {key if isinstance(key, str) else _text(key): _simple(part, depth + 1) for key, part in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        parts = value if isinstance(value, list | tuple) else sorted(value, key=repr)
+        parts = value if isinstance(value, list | tuple) else sorted(value, key=shown)
         return [_simple(part, depth + 1) for part in parts]
     if isinstance(value, bytes):
         more = f"… ({len(value)} bytes)" if len(value) > _MAX_BYTES else ""
         return f"0x{value[:_MAX_BYTES].hex()}{more}"
-    return str(value)
+    return _text(value)
+
+
+def _text(value: Any) -> str:
+    try:
+        return str(value)
+    except (ValueError, RecursionError):
+        return shown(value)
 
 
 def hexdump(data: bytes) -> str:

@@ -22,7 +22,7 @@ from eventstore.rows.mapper import StoredEvent
 IMPORTED_KEY: Final = "$imported"
 """The key of metadata that says where an event comes from: `{"from": source, "version": …, "order": …}`."""
 
-Order = int | list[int | str]
+Order = int | list[int | float | str]
 """The place of a row in its source: the value of its order column, or those of several columns."""
 
 _NAMESPACE: Final = UUID("6f1a1f0e-6c53-5c0f-9d3b-8d1c1b1f6a55")

@@ -119,6 +119,8 @@ def load(
     check_store(store)
     check_number("batch_size", batch_size, minimum=1)
     check_flag("skip_invalid", skip_invalid)
+    if not isinstance(records, Iterable):
+        raise InvalidInput(f"records must be SourceEvents, not {type(records).__name__}")
     counts = Counts()
     refuse = counts.note if skip_invalid else raise_it
     preparer, loader = Preparer(store.core, check_source(source)), SourceLoader(store, source, counts, refuse)

@@ -38,7 +38,7 @@ class LocalBrowser:
         options: As for `Browser`: `redact`, `repositories`, `projections`, `title`.
 
     Raises:
-        OSError: The port is taken.
+        SystemExit: The port is taken; Werkzeug has said so on stderr.
     """
 
     def __init__(self, store: EventStore, *, port: int = 0, may_change: bool = False, **options: Any) -> None:

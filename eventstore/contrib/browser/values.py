@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any, Final
 from uuid import UUID
 
+from eventstore.common.shown import shown, shown_number
 from eventstore.contrib.browser.redaction import Hidden
 
 CUT_AFTER: Final = 4_000
@@ -89,7 +90,7 @@ def _tokens(value: Any, depth: int) -> Iterator[Token]:
         yield from _tokens(value.value, depth)
         yield Token("type", f" {type(value).__name__}")
     elif isinstance(value, int | float):
-        yield Token("number", repr(value))
+        yield Token("number", shown_number(value))
     elif isinstance(value, str):
         yield Token("string", json.dumps(value, ensure_ascii=False))
     elif isinstance(value, bytes | bytearray | memoryview):
@@ -153,7 +154,7 @@ def _key(key: Any) -> Iterator[Token]:
 
 
 def _parts(value: Any) -> Any:
-    return sorted(value, key=repr) if isinstance(value, set | frozenset) else value
+    return sorted(value, key=shown) if isinstance(value, set | frozenset) else value
 
 
 def _kind(value: Any) -> Iterator[Token]:

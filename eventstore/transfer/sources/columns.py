@@ -27,7 +27,7 @@ Row = Sequence[Any]
 Read = Callable[[Row, dict[str, Any] | None], Any]
 """Reads a value of a row, or takes it out of the fields of its payload."""
 
-_JSON_TYPES: Final = frozenset({"json", "jsonb"})
+JSON_TYPES: Final = frozenset({"json", "jsonb"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Columns:
         if type_ == "json":
             transcodings = payload.transcodings if payload.transcoder else None
             read = json_value(json_decoder(transcodings), payload.compression)
-            return self.plain(name, read, as_text=self.types.get(name) in _JSON_TYPES)
+            return self.plain(name, read, as_text=self.types.get(name) in JSON_TYPES)
         if type_ == "bytes":
             return self.plain(name, bytes_value(payload.compression))
         return self.plain(name, text_value, as_text=True)
@@ -150,12 +150,12 @@ class Columns:
         if type_ is None and not native:
             type_ = _USUAL_TYPES[what]
         if type_ is None:
-            type_ = "json" if declared in _JSON_TYPES else None
+            type_ = "json" if declared in JSON_TYPES else None
         match type_:
             case None:
                 return native_value(timezone), False
             case "json":
-                as_text = declared in _JSON_TYPES
+                as_text = declared in JSON_TYPES
                 if what == "tags":
                     return _tags_value, as_text
                 return json_value(json_decoder(), column.compression), as_text

@@ -139,6 +139,7 @@ class _Comparison:
         )  # fmt: skip
 
     def _prepared(self, batch_size: int, on_progress: Callable[[int], object] | None) -> Iterator[Prepared]:
+        counted = self._table.count()
         last, after, count = self._table.look().last, None, 0
         while last is not None:
             page = self._table.rows(self._reader.selected, after=after, up_to=last, limit=batch_size)
@@ -152,8 +153,9 @@ class _Comparison:
             if on_progress is not None and page:
                 on_progress(count)
             if len(page) < batch_size:
-                return
+                break
             after = self._table.key_of(self._reader.order_of(page[-1]))
+        self._table.check_all_read(count, counted)
 
     def _imported(self) -> Iterator[tuple[StoredEvent, Origin]]:
         """Yield the events that were imported from the table, in the order of the log, which is that of the table."""

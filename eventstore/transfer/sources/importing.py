@@ -198,10 +198,12 @@ class _TableImport:
 
     def check(self) -> None:
         """Refuse the import if a row that is there can't be stored."""
+        is_first = self._after is None
+        counted = self._table.count() if is_first else 0
         last = self._table.look().last
         if last is None:
             return
-        if self._after is None:
+        if is_first:
             self._check_versions()
         rows = 0
         for page in self._pages(self._after, last):
@@ -210,6 +212,7 @@ class _TableImport:
                 self._reader.prepare(row, preparer, self._refuse)
             rows += len(page)
             self._report("checking", last, rows=rows, order=self._reader.order_of(page[-1]))
+        self._table.check_all_read(rows, counted)
 
     def _check_versions(self) -> None:
         if self._table.table_map.version is None:

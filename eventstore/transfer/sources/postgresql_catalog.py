@@ -76,8 +76,9 @@ _KIND: Final = text("""
     FROM pg_catalog.pg_class
     WHERE pg_class.oid = to_regclass(:name)
 """)
+# With -1 in place of NULL, a type without a length is one of any length: CHARACTER would be of one character.
 _COLUMNS: Final = text("""
-    SELECT attname AS name, format_type(atttypid, NULL) AS type, attnotnull AS is_not_null
+    SELECT attname AS name, format_type(atttypid, -1) AS type, attnotnull AS is_not_null
     FROM pg_catalog.pg_attribute
     WHERE attrelid = to_regclass(:name) AND attnum > 0 AND NOT attisdropped
     ORDER BY attnum

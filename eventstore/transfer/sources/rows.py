@@ -9,7 +9,7 @@ from eventstore.transfer.sources.columns import ColumnRefusedError, Columns, Rea
 from eventstore.transfer.sources.keys import key_value, order_of_key
 from eventstore.transfer.sources.stream_ids import stream_reader
 from eventstore.transfer.sources.table_map import Column, Constant, Payload, TableMap, TypeName
-from eventstore.transfer.sources.values import id_text, integer_value
+from eventstore.transfer.sources.values import NotConvertibleError, id_text, integer_value
 
 
 class RowReader:
@@ -48,8 +48,15 @@ class RowReader:
         self._leave_out = table_map.data.leave_out if isinstance(table_map.data, Payload) else []
 
     def order_of(self, row: Row) -> Order:
-        """Return the place of a row in the order of the table, as metadata has it."""
-        return order_of_key(tuple([key_value(row[index]) for _, index in self._order]))
+        """Return the place of a row in the order of the table, as metadata has it.
+
+        Raises:
+            RowRefused: A value has no order that metadata can have.
+        """
+        try:
+            return order_of_key(tuple([key_value(row[index]) for _, index in self._order]))
+        except NotConvertibleError as error:
+            raise RowRefused(self.place_of(row), str(error)) from None
 
     def place_of(self, row: Row) -> str:
         """Return which row it is, for errors."""

@@ -27,16 +27,21 @@ from sqlalchemy.sql.selectable import TableClause
 from eventstore.backends import check_engine
 from eventstore.errors import InvalidTableMap, RowRefused, UnsuitableSource, UnsupportedDatabase
 from eventstore.transfer.sources.catalog import Catalog
-from eventstore.transfer.sources.columns import Row, Selected
+from eventstore.transfer.sources.columns import JSON_TYPES, Row, Selected
 from eventstore.transfer.sources.keys import Key, key_value, order_of_key
 from eventstore.transfer.sources.postgresql_catalog import PostgreSQLCatalog
 from eventstore.transfer.sources.sqlite_catalog import SQLiteCatalog
 from eventstore.transfer.sources.table_map import TableMap
+from eventstore.transfer.sources.values import NotConvertibleError
 
 _INTEGERS: Final = frozenset({"bigint", "integer", "smallint", "int"})
 
 _PREPARED: Final = "-1/"
 """How the virtual transaction of a prepared transaction begins."""
+
+_COMPARISON_ERRORS: Final = frozenset(
+    {"DataError", "UndefinedFunction", "InvalidTextRepresentation", "NumericValueOutOfRange"}
+)
 
 _VALUE_ERRORS: Final = frozenset({"DataError", "OperationalError"})
 
@@ -75,7 +80,8 @@ class SourceTable:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._catalog = catalogs[engine.dialect.name]()
         self._table = _clause_of(table_map.table)
-        self._name = engine.dialect.identifier_preparer.format_table(self._table)
+        # doubled for drivers that look for parameters, which names that are parameters themselves are not
+        self._name = engine.dialect.identifier_preparer.format_table(self._table).replace("%%", "%")
         with self._engine.connect() as connection:
             described = self._catalog.describe(connection, table_map, self._name)
             if table_map.order == "notification_id" and "rowid" in described.types:  # of eventsourcing on SQLite
@@ -89,6 +95,11 @@ class SourceTable:
             if name not in described.types:
                 msg = f"table {table_map.table!r} has no column {name!r}; it has {', '.join(sorted(described.types))}"
                 raise InvalidTableMap(msg)
+        self._check_where()
+
+    @property
+    def _shown_order(self) -> str:
+        return ", ".join(self.table_map.order_columns)
 
     @property
     def has_one_number(self) -> bool:
@@ -97,14 +108,25 @@ class SourceTable:
             len(self._order) == 1 and self.described.types.get(self.table_map.order_columns[0], "").lower() in _INTEGERS
         )
 
+    def _check_where(self) -> None:
+        for (name, value), condition in zip(self.table_map.where.items(), self._where, strict=True):
+            try:
+                self._rows(select(column(name)).select_from(self._table).where(condition).limit(1))
+            except (DBAPIError, OverflowError) as error:
+                if isinstance(error, DBAPIError) and type(error.orig).__name__ not in _COMPARISON_ERRORS:
+                    raise
+                problem = f"where: {name} is {self.described.types[name]}, to which {value!r} can't be compared"
+                raise InvalidTableMap(problem) from None
+
     def check_order(self, *, follow: bool) -> None:
         """Check that the order is complete and unique.
 
         Raises:
             UnsuitableSource: Rows could be missed.
         """
-        names = self.table_map.order_columns
-        shown = ", ".join(names)
+        names, shown = self.table_map.order_columns, self._shown_order
+        if any(self.described.types.get(name) in JSON_TYPES for name in names):
+            raise UnsuitableSource(self.table_map.table, f"{shown} is JSON; order by numbers, text, UUIDs or times")
         if follow and self.described.in_order is not None:
             raise UnsuitableSource(self.table_map.table, self.described.in_order)
         if any(name in self.described.nullable for name in names):
@@ -144,6 +166,19 @@ class SourceTable:
         keys = [numbered.c[name] for name in self.table_map.order_columns]
         first = select(*keys, found, previous).where(wrong).order_by(*keys).limit(1)
         return next(iter(self._rows(first)), None)
+
+    def check_all_read(self, read: int, rows: int) -> None:
+        """Check that as many rows were read in their order as the table had before.
+
+        Raises:
+            UnsuitableSource: Some were not.
+        """
+        if read < rows:
+            problem = (
+                f"only {read:,} of its {rows:,} rows are found in the order of {self._shown_order}; choose another "
+                "order, or, if rows were deleted meanwhile, try again"
+            )
+            raise UnsuitableSource(self.table_map.table, problem)
 
     def look(self) -> Look:
         """Return the last row, and then who is inserting.
@@ -213,8 +248,8 @@ class SourceTable:
         """Return a key as parameters. What metadata has as text is of the column's type for the database."""
         values = [
             literal(value)
-            if not isinstance(value, str) or self._engine.dialect.name == "sqlite"
-            else literal(value, Text()).op("::")(literal_column(self.described.types[name]))
+            if isinstance(value, int) or self._engine.dialect.name == "sqlite"
+            else literal(str(value), Text()).op("::")(literal_column(self.described.types[name]))
             for name, value in zip(self.table_map.order_columns, key, strict=True)
         ]
         return tuple_(*values) if len(values) > 1 else values[0]
@@ -222,7 +257,10 @@ class SourceTable:
     def _last(self, connection: Connection) -> Key | None:
         newest = select(*self._order).select_from(self._table).where(*self._where)
         rows = connection.execute(newest.order_by(*(each.desc() for each in self._order)).limit(1)).all()
-        return tuple(map(key_value, rows[0])) if rows else None
+        try:
+            return tuple(map(key_value, rows[0])) if rows else None
+        except NotConvertibleError as error:
+            raise UnsuitableSource(self.table_map.table, f"{self._shown_order} has no usable order: {error}") from None
 
     def _rows(self, statement: Any) -> Sequence[Row]:
         with self._engine.connect() as connection:

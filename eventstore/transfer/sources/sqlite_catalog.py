@@ -17,19 +17,27 @@ class SQLiteCatalog:
         Raises:
             InvalidTableMap: There is none.
         """
-        given = {"name": table_map.table}
+        schema, _, plain = table_map.table.rpartition(".")
+        given = {"name": plain, "schema": schema or None}
+        databases = connection.execute(text("SELECT name FROM pragma_database_list")).scalars().all()
+        if schema and schema not in databases:
+            raise InvalidTableMap(f"there is no database {schema!r} of which {table_map.table!r} could be a table")
         columns = connection.execute(
-            text('SELECT name, type, "notnull", pk FROM pragma_table_xinfo(:name) WHERE hidden <> 1'), given
+            text('SELECT name, type, "notnull", pk FROM pragma_table_xinfo(:name, :schema) WHERE hidden <> 1'), given
         ).all()
         if not columns:
             raise InvalidTableMap(f"there is no table {table_map.table!r}")
         types = {each.name: each.type for each in columns}
         key = frozenset(each.name for each in columns if each.pk)
         unique = [key] if key else []
-        unique_indexes = text('SELECT name FROM pragma_index_list(:name) WHERE "unique" AND NOT partial')
+        unique_indexes = text('SELECT name FROM pragma_index_list(:name, :schema) WHERE "unique" AND NOT partial')
         for index in connection.execute(unique_indexes, given).scalars().all():
             names = (
-                connection.execute(text("SELECT name FROM pragma_index_info(:index)"), {"index": index}).scalars().all()
+                connection.execute(
+                    text("SELECT name FROM pragma_index_info(:index, :schema)"), {**given, "index": index}
+                )
+                .scalars()
+                .all()
             )
             if None not in names:
                 unique.append(frozenset(names))

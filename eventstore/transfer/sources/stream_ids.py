@@ -2,11 +2,12 @@
 
 import re
 from functools import lru_cache
+from string import Formatter
 from typing import Any, Final
 from uuid import UUID
 
 from eventstore.errors import InvalidTableMap
-from eventstore.transfer.sources.columns import Columns, Read
+from eventstore.transfer.sources.columns import Columns, Read, Row
 from eventstore.transfer.sources.table_map import AGGREGATE, Constant, TableMap, placeholders
 from eventstore.transfer.sources.values import Convert, NotConvertibleError, id_text
 
@@ -35,15 +36,18 @@ def stream_reader(columns: Columns, table_map: TableMap) -> Read:
             readers[name] = columns.plain(table_map.type, _aggregate_of)
         else:
             readers[name] = columns.plain(name, _id_reader(name))
-    if template == _OF_ORIGINATOR:  # ids that are text name their category themselves
-        is_bare = columns.plain("originator_id", lambda value: isinstance(value, str) and not _HEX.fullmatch(value))
-        id_only = readers["originator_id"]
-        return lambda row, _: (
-            id_only(row, None)
-            if is_bare(row, None)
-            else template.format(**{name: read(row, None) for name, read in readers.items()})
-        )
-    return lambda row, _: template.format(**{name: read(row, None) for name, read in readers.items()})
+    # not by str.format, for which a name such as "a.b" is an attribute, and "0" a position
+    parts = [(text, None if name is None else readers[name]) for text, name, _, _ in Formatter().parse(template)]
+
+    def filled(row: Row, _: object) -> str:
+        return "".join([text if read is None else text + read(row, None) for text, read in parts])
+
+    if template != _OF_ORIGINATOR:
+        return filled
+    # ids that are text name their category themselves
+    is_bare = columns.plain("originator_id", lambda value: isinstance(value, str) and not _HEX.fullmatch(value))
+    id_only = readers["originator_id"]
+    return lambda row, _: id_only(row, None) if is_bare(row, None) else filled(row, None)
 
 
 def _id_reader(name: str) -> Convert:

@@ -150,9 +150,12 @@ class TableMap(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
         if reader not in _KNOWN:
             msg = f"reader must be one of {', '.join(_KNOWN)}, not {reader!r}"
             raise InvalidTableMap(msg)
+        if not isinstance(mapping, Mapping):
+            msg = f"a map must be a mapping, not {type(mapping).__name__}"
+            raise InvalidTableMap(msg)
         try:
             check_parts("", mapping, cls)
-            found = msgspec.convert({**_KNOWN[reader], **mapping}, cls)
+            found = msgspec.convert({**_KNOWN[reader], **mapping, **_data(reader, mapping)}, cls)
             found.check()
         except (msgspec.ValidationError, EventStoreError) as error:
             raise InvalidTableMap(f"the map is not valid: {error}") from None
@@ -191,8 +194,8 @@ class TableMap(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     def order_columns(self) -> list[str]:
         """The columns by whose values rows are read."""
         if self.order is None:
-            return [*self.stream_columns, *([self.version] if self.version else [])]
-        return [self.order] if isinstance(self.order, str) else self.order
+            return list(dict.fromkeys([*self.stream_columns, *([self.version] if self.version else [])]))
+        return [self.order] if isinstance(self.order, str) else list(dict.fromkeys(self.order))
 
     @property
     def version_column(self) -> str:
@@ -227,14 +230,14 @@ class TableMap(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
         if not self.order_columns:
             raise InvalidTableMap("order must name at least one column")
         for name, kind in (("data", self.data), ("metadata", self.metadata)):
-            if isinstance(kind, Payload) and (kind.column is None) is (kind.fields is None):
-                raise InvalidTableMap(f"{name} must have either a column or fields")
+            if isinstance(kind, Payload):
+                _check_payload(name, kind)
         for name in ("time", "event_id", "tags", "schema_version"):
             column = getattr(self, name)
             if isinstance(column, Column):
                 if (column.column is None) is (column.field is None):
                     raise InvalidTableMap(f"{name} must have either a column or a field")
-                zone(column.timezone)
+                _check_column(name, column)
         self._check_types()
 
     def _check_types(self) -> None:
@@ -243,6 +246,40 @@ class TableMap(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
                 raise InvalidTableMap("an event type is a name, or false to leave its rows out, not true")
             if type_ is not False:
                 check_event_type(type_ if isinstance(type_, str) else type_.type)
+
+
+def _data(reader: Reader, mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `data` as usual for the reader, with what the mapping adds to it, if it names no other column there."""
+    usual, given = _KNOWN[reader].get("data"), mapping.get("data")
+    if not isinstance(usual, Mapping) or not isinstance(given, Mapping) or {"column", "fields"} & set(given):
+        return {}
+    return {"data": {**usual, **given}}
+
+
+def _check_payload(name: str, payload: Payload) -> None:
+    if (payload.column is None) is (payload.fields is None):
+        raise InvalidTableMap(f"{name} must have either a column or fields")
+    if payload.fields is None:
+        _check_compression(name, payload.type or "json", payload.compression)
+        return
+    for option in ("type", "compression", "transcoder"):
+        if getattr(payload, option) is not None:
+            raise InvalidTableMap(f"{name} has fields, so it has no {option} of its own")
+    for field, column in payload.fields.items():
+        if isinstance(column, Column):
+            if column.column is None or column.field is not None:
+                raise InvalidTableMap(f"{name}.fields.{field} must name a column, and no field")
+            _check_column(f"{name}.fields.{field}", column)
+
+
+def _check_column(name: str, column: Column) -> None:
+    zone(column.timezone)
+    _check_compression(name, column.type, column.compression)
+
+
+def _check_compression(name: str, type_: str | None, compression: str | None) -> None:
+    if compression is not None and type_ not in ("json", "bytes"):
+        raise InvalidTableMap(f'{name} has a compression, so its type must be "json" or "bytes"')
 
 
 AGGREGATE: Final = "aggregate"

@@ -8578,7 +8578,7 @@ FROM pg_catalog.pg_class
 WHERE pg_class.oid = to_regclass(:name);
 
 -- transfer/sources/postgresql_catalog.py
-SELECT attname AS name, format_type(atttypid, NULL) AS type, attnotnull AS is_not_null
+SELECT attname AS name, format_type(atttypid, -1) AS type, attnotnull AS is_not_null
 FROM pg_catalog.pg_attribute
 WHERE attrelid = to_regclass(:name) AND attnum > 0 AND NOT attisdropped
 ORDER BY attnum;

@@ -5080,13 +5080,16 @@ ALTER TABLE {…} ALTER COLUMN after_position SET DEFAULT {…};
 SELECT rowid FROM {…} LIMIT 0;
 
 -- transfer/sources/sqlite_catalog.py: SQLiteCatalog.describe
-SELECT name, type, "notnull", pk FROM pragma_table_xinfo(:name) WHERE hidden <> 1;
+SELECT name FROM pragma_database_list;
 
 -- transfer/sources/sqlite_catalog.py: SQLiteCatalog.describe
-SELECT name FROM pragma_index_list(:name) WHERE "unique" AND NOT partial;
+SELECT name, type, "notnull", pk FROM pragma_table_xinfo(:name, :schema) WHERE hidden <> 1;
 
 -- transfer/sources/sqlite_catalog.py: SQLiteCatalog.describe
-SELECT name FROM pragma_index_info(:index);
+SELECT name FROM pragma_index_list(:name, :schema) WHERE "unique" AND NOT partial;
+
+-- transfer/sources/sqlite_catalog.py: SQLiteCatalog.describe
+SELECT name FROM pragma_index_info(:index, :schema);
 
 -- views/applying.py: EventViews._drop
 DROP VIEW {…};
