@@ -200,9 +200,9 @@ def alembic_in(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[st
 
 
 def copy_of_older(home: Path, newest: int) -> None:
-    """Copy the package into a folder, as it may have been when it knew so many revisions."""
+    """Make the package in a folder as it may have been when it knew so many revisions; what is the same is linked."""
     for folder in ("eventstore", "alembic"):
-        shutil.copytree(ROOT / folder, home / folder)  # with the bytecode, which is as valid there
+        shutil.copytree(ROOT / folder, home / folder, copy_function=os.symlink)  # with the bytecode, as valid there
     shutil.copy(ROOT / "alembic.ini", home)
     _make_older(home / "eventstore", newest)
 
@@ -213,9 +213,14 @@ def _make_older(package: Path, newest: int) -> None:
         r"^SCHEMA_VERSION: Final = \d+$", f"SCHEMA_VERSION: Final = {newest}", tables.read_text(), flags=re.MULTILINE
     )
     assert count == 1
-    tables.write_text(source)
+    _put(tables, source)
     for name in NAMES[newest:]:
         (revision,) = (package / "migrations" / "versions").glob(f"{name}_*.py")
         revision.unlink()
     for definitions in (package / "migrations" / "definitions").glob("*.txt"):
-        definitions.write_text(definitions.read_text().partition(f"[es_{newest + 1:04}]")[0])
+        _put(definitions, definitions.read_text().partition(f"[es_{newest + 1:04}]")[0])
+
+
+def _put(link: Path, content: str) -> None:
+    link.unlink()  # else it would be written to the file that it leads to
+    link.write_text(content)
