@@ -1,12 +1,19 @@
 """Processes that run functions of tests, and programs in Python, without importing what takes most of the time."""
 
+import json
 import multiprocessing
 import os
 import runpy
+import socket
+import socketserver
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+import textwrap
+import threading
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -151,6 +158,54 @@ def run_python(
     if check:
         done.check_returncode()
     return done
+
+
+_COMMAND: Final = textwrap.dedent("""\
+    #!{python} -IS
+    import json, os, socket, sys
+
+    with socket.socket(socket.AF_UNIX) as asked:
+        asked.connect({address!r})
+        socket.send_fds(asked, [b"-"], [1, 2])
+        asked.sendall(json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode())
+        asked.shutdown(socket.SHUT_WR)
+        code = int(asked.makefile().read())
+    sys.exit(code if code >= 0 else 128 - code)
+    """)
+
+
+@contextmanager
+def eventstore_for_shells() -> Iterator[Path]:
+    """Yield a folder for the PATH of a shell, with a program `eventstore`: it runs in such a process, without input."""
+    with tempfile.TemporaryDirectory() as folder:
+        program, address = Path(folder, "eventstore"), str(Path(folder, "socket"))
+        program.write_text(_COMMAND.format(python=sys.executable, address=address))
+        program.chmod(0o755)
+        with socketserver.ThreadingUnixStreamServer(address, _ForShells) as server:
+            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+            thread.start()
+            try:
+                yield Path(folder)
+            finally:
+                server.shutdown()
+                thread.join()
+
+
+class _ForShells(socketserver.StreamRequestHandler):
+    """Runs one command of a shell, and answers with its exit code."""
+
+    def handle(self) -> None:
+        _, (out, err), *_ = socket.recv_fds(self.request, 1, 2)
+        arguments, where, environment = json.load(self.rfile)
+        with Connection(out) as write_out, Connection(err) as write_err:
+            process = clean_processes().Process(
+                target=_run,
+                args=(["-m", "eventstore", *arguments], where, environment),
+                kwargs={"out": write_out, "err": write_err},
+            )
+            process.start()
+        process.join()
+        self.wfile.write(str(process.exitcode).encode())
 
 
 def _text(reading: Connection) -> IO[str]:
