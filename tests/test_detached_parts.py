@@ -5,12 +5,10 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -65,6 +63,7 @@ from tests.fix_documentation import ROOT, run_document
 from tests.fix_migrations import url_of
 from tests.fix_postgresql import Databases
 from tests.partitioned import partition
+from tests.processes import run_python
 from tests.waiting import start_waiting, until
 
 SIZE = 10
@@ -700,10 +699,8 @@ def test_a_run_that_is_killed_at_any_step_is_run_again(
     folder = tmp_path / "part"
     states = []
     for step in ("export", "compare", "list", "wait", "detach", "drop"):
-        killed = subprocess.run(
-            [sys.executable, "-c", _KILLED, postgres_url, str(folder), step], check=False, cwd=Path.cwd()
-        )
-        assert killed.returncode == -signal.SIGKILL, step
+        killed = run_python("-c", _KILLED, postgres_url, str(folder), step)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
         states.append(partitioning.parts(store.engine)[0].state)
         assert list(store.read_all(after_position=SIZE)) == before[SIZE:]
         store.append("a-0", NewEvent("counted"), expected_version=ANY)
@@ -890,8 +887,10 @@ def test_appends_and_reads_go_on_while_a_part_is_detached(postgres_engine: Engin
         return longest
 
     def follow() -> None:
-        events = store.subscribe(after_position=200, idle_timeout_seconds=2)
-        positions.extend(event.position for event in events)
+        for event in store.subscribe(after_position=200, idle_timeout_seconds=60):
+            positions.append(event.position)
+            if event.stream_id == "last":
+                break
 
     with ThreadPoolExecutor(4) as threads:
         writers = [threads.submit(write, number) for number in range(1, 4)]
@@ -901,7 +900,9 @@ def test_appends_and_reads_go_on_while_a_part_is_detached(postgres_engine: Engin
             until(lambda: store.settled_position() > 600, *writers)
         finally:
             is_done.set()
-        longest = max(writer.result(30) for writer in writers)
+            wait(writers)
+            store.append("last", NewEvent("counted"), expected_version=0)
+        longest = max(writer.result() for writer in writers)
         follower.result(60)
     assert positions == [event.position for event in store.read_all(after_position=200)]
     print(f"the longest append took {longest:.3f} s, of {len(positions)}")

@@ -1,11 +1,10 @@
 """Partitions of the log by position: made online, added to, carried over, refused, verified."""
 
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,9 @@ from eventstore.migrations import partitioning
 from eventstore.parts import Runway
 from eventstore.transfer import export_events, import_events
 from eventstore.views import EventViews
+from tests.fix_command_line import CommandLine
 from tests.fix_documentation import ROOT
+from tests.fix_migrations import url_of
 from tests.waiting import start_waiting
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.slow]
@@ -605,19 +606,10 @@ def test_an_index_of_ones_own_is_built_as_the_page_says(postgres_engine: Engine)
 
 def test_the_commands_say_what_they_do(postgres_engine: Engine) -> None:
     append(EventStore(postgres_engine), "order-1")
-    url = postgres_engine.url.render_as_string(hide_password=False)
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "eventstore", "partitions", *arguments, "--url", url],
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-
+    run = partial(CommandLine(url_of(postgres_engine)), "partitions")
     assert run("list").stdout == ""
     refused = run("add")
-    assert refused.returncode == 1
+    assert refused.exit_code == 1
     assert "partitions enable" in refused.stderr
     enabled = run("enable", "--size", "50", "--margin", "10")
     assert "days at" in enabled.stdout, enabled.stderr
