@@ -158,6 +158,14 @@ def bring_to(request: pytest.FixtureRequest) -> BringTo:
     return bring
 
 
+def complete(engine: Engine, revision: str) -> None:
+    """Upgrade to a revision, and fail if anything of it is missing or different."""
+    migrations.upgrade(engine, revision)
+    assert migrations.current(engine) == revision
+    problems = [finding.found for finding in migrations.verify(engine)]
+    assert [each for each in problems if not each.startswith("not yet applied: ")] == []
+
+
 def url_of(engine: Engine) -> str:
     """Return the URL, with its password."""
     return engine.url.render_as_string(hide_password=False)

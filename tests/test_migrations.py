@@ -2,8 +2,6 @@
 
 import hashlib
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +19,7 @@ from eventstore.migrations.environment import VERSION_TABLE
 from eventstore.tables import SCHEMA_VERSION
 from tests.fix_engines import changing_history
 from tests.fix_migrations import ROOT, BringTo, catalog, run_alembic, url_of
+from tests.processes import run_python
 
 pytestmark = pytest.mark.slow
 
@@ -134,16 +133,14 @@ def test_alembic_upgrade_head_works_from_the_checkout(new_engine: Engine, by: st
     url = url_of(new_engine)
     arguments = ["-x", f"url={url}"] if by == "argument" else []
     environment = {**os.environ, "EVENTSTORE_URL": url if by == "variable" else ""}
-    command = [sys.executable, "-m", "alembic", *arguments, "upgrade", "head"]
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    run_python("-m", "alembic", *arguments, "upgrade", "head", cwd=ROOT, env=environment, check=True)
     assert migrations.current(new_engine) == migrations.head()
     assert EventStore(new_engine).append("order-1", [NewEvent("placed")], expected_version=0).version == 1
 
 
 def test_alembic_without_a_database_says_what_to_pass() -> None:
     environment = {**os.environ, "EVENTSTORE_URL": ""}
-    command = [sys.executable, "-m", "alembic", "upgrade", "head"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True)
+    done = run_python("-m", "alembic", "upgrade", "head", cwd=ROOT, env=environment)
     assert done.returncode != 0
     assert "EVENTSTORE_URL" in done.stderr
 
