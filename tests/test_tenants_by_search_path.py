@@ -98,13 +98,13 @@ def by_hook(url: str, tenant: str) -> None:
 
 def by_options(url: str, tenant: str) -> None:
     with opened(url, connect_args={"options": f"-csearch_path={tenant}"}) as engine:
-        migrations.upgrade(engine)
+        migrations.upgrade(engine, "es_0004")
 
 
 def by_connecting(url: str, tenant: str) -> None:
     with opened(url) as engine, working_for(tenant):
         event.listen(engine, "connect", set_path)
-        migrations.upgrade(engine)
+        migrations.upgrade(engine, "es_0004")
 
 
 @pytest.mark.slow
