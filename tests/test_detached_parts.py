@@ -153,6 +153,7 @@ def test_an_export_is_read_back_and_loaded_as_it_was(
     assert columns(store.engine, PART) == stored
 
 
+@pytest.mark.slow
 def test_parts_are_loaded_in_order(
     store: EventStore, before: list[RecordedEvent], sqlite_engine: Engine, tmp_path: Path
 ) -> None:
@@ -508,6 +509,7 @@ def test_streams_are_deleted_and_archived_beside_detached_events(
     assert len(list(read_part(store, tmp_path / "part", stream_id="a-0"))) == 4
 
 
+@pytest.mark.slow
 def test_an_import_of_detached_events_says_why_they_can_not_be_compared(store: EventStore, tmp_path: Path) -> None:
     export_events(store, tmp_path / "events.jsonl")
     detach(store, None)
@@ -518,6 +520,7 @@ def test_an_import_of_detached_events_says_why_they_can_not_be_compared(store: E
     assert import_events(store, tmp_path / "later.jsonl", keep_positions=True).events == 0
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_begun_stops_at_a_part_that_is_detached(store: EventStore) -> None:
     """Each has read a page of it; the next page says so."""
     paging = EventStore(store.engine, page_size=3)
@@ -612,6 +615,7 @@ def test_a_store_that_has_looked_before_the_log_was_partitioned_says_so_too(
         READS[read](store)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read", READS)
 def test_a_part_that_is_detached_while_a_page_waits_is_not_missing(
     store: EventStore, before: list[RecordedEvent], read: str
