@@ -207,6 +207,15 @@ def alembic_in(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[st
     return subprocess.CompletedProcess(["alembic", *arguments], code, output.getvalue(), errors.getvalue())
 
 
+FROM_HERE = """
+import sys
+for name in [name for name in sys.modules if name.partition(".")[0] == "eventstore"]:
+    del sys.modules[name]  # that of the tests, with which the process was forked
+sys.path.insert(0, "")
+"""
+"""What a program in a clean process begins with that is to import the package in its folder."""
+
+
 def copy_of_older(home: Path, newest: int) -> None:
     """Make the package in a folder as it may have been when it knew so many revisions; what is the same is linked."""
     for folder in ("eventstore", "alembic"):

@@ -57,6 +57,7 @@ class Python:
         cwd: Its folder. Defaults to that of the test.
         env: All of its environment. Defaults to that of the test.
         stderr_to_stdout: Whether there is one pipe for both. Defaults to False.
+        with_stdin: Whether it reads from a pipe, `stdin`; else there is nothing to read. Defaults to False.
     """
 
     def __init__(
@@ -65,16 +66,22 @@ class Python:
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
         stderr_to_stdout: bool = False,
+        with_stdin: bool = False,
     ) -> None:
         context = clean_processes()
         read_out, write_out = context.Pipe(duplex=False)
         read_err, write_err = (read_out, write_out) if stderr_to_stdout else context.Pipe(duplex=False)
+        read_in, write_in = context.Pipe(duplex=False) if with_stdin else (None, None)
         self._process = context.Process(
             target=_run,
             args=(list(arguments), str(cwd or Path.cwd()), dict(os.environ if env is None else env)),
-            kwargs={"out": write_out, "err": write_err},
+            kwargs={"out": write_out, "err": write_err, "given": read_in},
         )
         self._process.start()
+        self.stdin = None
+        if read_in is not None and write_in is not None:
+            read_in.close()
+            self.stdin = _text(write_in, "w")
         self.args = arguments
         self.stdout = _text(read_out)
         self.stderr = self.stdout if stderr_to_stdout else _text(read_err)
@@ -128,6 +135,8 @@ class Python:
         self._process.kill()
 
     def _close(self) -> None:
+        if self.stdin is not None:
+            self.stdin.close()
         self.stdout.close()
         self.stderr.close()
 
@@ -208,16 +217,28 @@ class _ForShells(socketserver.StreamRequestHandler):
         self.wfile.write(str(process.exitcode).encode())
 
 
-def _text(reading: Connection) -> IO[str]:
-    with reading:
-        return os.fdopen(os.dup(reading.fileno()), encoding="utf-8")
+def _text(end: Connection, mode: str = "r") -> IO[str]:
+    with end:
+        return os.fdopen(os.dup(end.fileno()), mode, encoding="utf-8")
 
 
-def _run(arguments: list[str], folder: str, environment: dict[str, str], *, out: Connection, err: Connection) -> None:
+def _run(
+    arguments: list[str],
+    folder: str,
+    environment: dict[str, str],
+    *,
+    out: Connection,
+    err: Connection,
+    given: Connection | None = None,
+) -> None:
     os.dup2(out.fileno(), 1)
     os.dup2(err.fileno(), 2)
     out.close()
     err.close()
+    if given is not None:
+        os.dup2(given.fileno(), 0)
+        given.close()
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  # to the end of the process
     sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115
     os.chdir(folder)

@@ -19,7 +19,7 @@ from eventstore.cli import main
 from eventstore.errors import SchemaTooNew, UnknownRevision
 from eventstore.migrations.environment import VERSION_TABLE
 from eventstore.tables import SCHEMA_VERSION
-from tests.fix_migrations import NAMES, BringTo, catalog, copy_of_older, url_of
+from tests.fix_migrations import FROM_HERE, NAMES, BringTo, catalog, copy_of_older, url_of
 from tests.fix_postgresql import Databases
 from tests.processes import run_python
 
@@ -89,12 +89,6 @@ def test_an_unknown_revision_on_tables_that_are_not_newer_is_refused(bring_to: B
 
 
 OldCode = Callable[..., "subprocess.CompletedProcess[str]"]
-FROM_HERE = textwrap.dedent("""
-    import sys
-    for name in [name for name in sys.modules if name.partition(".")[0] == "eventstore"]:
-        del sys.modules[name]  # that of the tests, with which the process was forked
-    sys.path.insert(0, "")
-    """)
 
 
 @pytest.fixture
