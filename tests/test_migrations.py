@@ -71,7 +71,7 @@ def test_the_revisions_make_what_the_tables_say(make_engine: Callable[[], Engine
         assert [entry for entry in differences if not any(name in str(entry) for name in expected)] == []
 
 
-def test_every_revision_can_be_undone_and_done_again(new_engine: Engine) -> None:
+def test_every_revision_can_be_undone_and_done_again_and_is_compared_with_itself(new_engine: Engine) -> None:
     reached = "base"
     for revision, _ in migrations.pending(new_engine):
         before = catalog(new_engine)
@@ -82,8 +82,10 @@ def test_every_revision_can_be_undone_and_done_again(new_engine: Engine) -> None
         assert validated(catalog(new_engine)) == validated(before), f"{revision} leaves something behind"
         migrations.upgrade(new_engine, revision)
         assert catalog(new_engine) == done
+        pending = [missing for missing, _ in migrations.pending(new_engine)]
+        problems = [found.found for found in migrations.verify(new_engine)]
+        assert problems == ([f"not yet applied: {', '.join(pending)}"] if pending else []), revision
         reached = revision
-    assert migrations.verify(new_engine) == []
     migrations.downgrade(new_engine, "base")
     assert set(inspect(new_engine).get_table_names()) <= {VERSION_TABLE}
     assert migrations.current(new_engine) is None
