@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from eventstore import EventStore, InvalidInput, NewEvent, migrations
 from eventstore.errors import DirectConnectionRequired, MigrationError, SchemaMissing
 from tests.fix_migrations import ROOT, BringTo, alembic_in, catalog, run_alembic, url_of
+from tests.fix_postgresql import Databases
 from tests.pgbouncer import PgBouncer
 from tests.postgresql.launcher import find_binaries
 from tests.processes import Python, run_python
@@ -315,9 +316,13 @@ def test_options_in_their_alembic_ini(tmp_path: Path, new_postgres_engine: Engin
 
 
 @pytest.fixture
-def two_schemas(new_postgres_engine: Engine) -> Engine:
-    for schema in ("events", "Other Events"):
-        migrations.upgrade(new_postgres_engine, schema=schema)
+def two_schemas(new_postgres_engine: Engine, postgres_databases: Databases) -> Engine:
+    def migrate_both(template: Engine) -> None:
+        for schema in ("events", "Other Events"):
+            migrations.upgrade(template, schema=schema)
+
+    new_postgres_engine.dispose()
+    postgres_databases.replace(new_postgres_engine.url, "the schemas of two stores", migrate_both)
     return new_postgres_engine
 
 
@@ -350,7 +355,7 @@ def test_alembic_in_the_checkout_takes_a_schema(new_postgres_engine: Engine) -> 
     assert migrations.verify(new_postgres_engine, schema="events") == []
 
 
-def test_autogenerate_does_not_see_a_schema_of_ours(two_schemas: Engine) -> None:
+def test_autogenerate_does_not_see_a_schema_of_ours() -> None:
     include = migrations.exclude_tables(schema="events")
     assert not include("es_events", "table", {"schema_name": "events"})
     assert include("snapshots", "table", {"schema_name": None}), "an application's own table of that name"

@@ -38,7 +38,7 @@ from eventstore.transfer import export_events, import_events
 from eventstore.views import EventViews
 from tests.fix_command_line import CommandLine
 from tests.fix_documentation import ROOT
-from tests.fix_migrations import url_of
+from tests.fix_migrations import BringTo, url_of
 from tests.waiting import start_waiting
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.slow]
@@ -371,7 +371,7 @@ def test_parts_without_the_row_level_security_of_the_log_are_found(postgres_engi
 
 
 def test_imported_events_with_their_positions_are_all_read(
-    postgres_engine: Engine, make_engine: Callable[[], Engine], tmp_path: Path
+    postgres_engine: Engine, bring_to: BringTo, make_engine: Callable[[], Engine], tmp_path: Path
 ) -> None:
     """R20: a stream that an import creates begins below the positions that were drawn here before."""
     source = EventStore(postgres_engine)
@@ -379,12 +379,11 @@ def test_imported_events_with_their_positions_are_all_read(
         append(source, f"order-{number % 3}")
     export_events(source, tmp_path / "events.jsonl")
     target = make_engine()
+    bring_to(target)
     if target.dialect.name == "sqlite":
-        migrations.upgrade(target)
         import_events(EventStore(target), tmp_path / "events.jsonl", keep_positions=True)
         assert list(maintenance.verify(EventStore(target))) == []
         return
-    migrations.upgrade(target)
     execute(target, "SELECT setval('es_events_position_seq', 9)")  # as after appends that were rolled back
     partitioning.enable(target, size=4, margin=4, days=0)
     partitioning.add(target, days=3, size=4)
