@@ -481,7 +481,7 @@ def test_autovacuum_in_the_way_is_cancelled_while_appends_go_on(vacuumed: Engine
         "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'es_streams'::regclass"
         " AND mode = 'ShareUpdateExclusiveLock'"
     )
-    with started(migrations.upgrade, engine, "es_0003", wait_seconds=60, lock_timeout_seconds=0.2) as (migrated, _):
+    with started(migrations.upgrade, engine, "es_0003", wait_seconds=10, lock_timeout_seconds=0.2) as (migrated, _):
         until(lambda: sql(engine, waiting), migrated)
         with engine.begin() as connection:
             connection.execute(text("SET LOCAL lock_timeout = '1ms'"))
