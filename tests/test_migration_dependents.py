@@ -132,9 +132,9 @@ def test_what_something_of_theirs_needs_is_not_dropped(bring_to: BringTo, engine
 def test_in_a_schema_of_any_name_it_is_the_table_there_that_counts(bring_to: BringTo, engine: Engine) -> None:
     bring_to(engine)
     for schema in ('My "Events"', "tenant$1"):
-        migrations.upgrade(engine, schema=schema)
+        migrations.upgrade(engine, "es_0006", schema=schema)
         run(engine, f"""CREATE VIEW "{schema.replace('"', '""')}".app_heads AS SELECT * FROM public.es_streams""")
-        migrations.downgrade(engine, "es_0001", schema=schema)
+        migrations.downgrade(engine, "es_0005", schema=schema)
     with pytest.raises(ReferredTo, match="view"):
         migrations.downgrade(engine, "es_0001")
 
