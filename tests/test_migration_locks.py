@@ -275,7 +275,7 @@ def test_timeouts_of_the_role_do_not_end_a_build_nor_who_waits_for_it(engine: En
 
 
 def test_timeouts_of_the_role_are_given_back(engine: Engine, impatient: Engine) -> None:
-    migrations.upgrade(impatient)
+    migrations.upgrade(impatient, "es_0006")
     migrations.downgrade(impatient, "es_0004")
     with impatient.connect() as connection:
         for name, value in TIMEOUTS.items():
