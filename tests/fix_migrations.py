@@ -158,6 +158,14 @@ def bring_to(request: pytest.FixtureRequest) -> BringTo:
     return bring
 
 
+def complete(engine: Engine, revision: str) -> None:
+    """Upgrade to a revision, and fail if anything of it is missing or different."""
+    migrations.upgrade(engine, revision)
+    assert migrations.current(engine) == revision
+    problems = [finding.found for finding in migrations.verify(engine)]
+    assert [each for each in problems if not each.startswith("not yet applied: ")] == []
+
+
 def url_of(engine: Engine) -> str:
     """Return the URL, with its password."""
     return engine.url.render_as_string(hide_password=False)
@@ -199,10 +207,19 @@ def alembic_in(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[st
     return subprocess.CompletedProcess(["alembic", *arguments], code, output.getvalue(), errors.getvalue())
 
 
+FROM_HERE = """
+import sys
+for name in [name for name in sys.modules if name.partition(".")[0] == "eventstore"]:
+    del sys.modules[name]  # that of the tests, with which the process was forked
+sys.path.insert(0, "")
+"""
+"""What a program in a clean process begins with that is to import the package in its folder."""
+
+
 def copy_of_older(home: Path, newest: int) -> None:
-    """Copy the package into a folder, as it may have been when it knew so many revisions."""
+    """Make the package in a folder as it may have been when it knew so many revisions; what is the same is linked."""
     for folder in ("eventstore", "alembic"):
-        shutil.copytree(ROOT / folder, home / folder)  # with the bytecode, which is as valid there
+        shutil.copytree(ROOT / folder, home / folder, copy_function=os.symlink)  # with the bytecode, as valid there
     shutil.copy(ROOT / "alembic.ini", home)
     _make_older(home / "eventstore", newest)
 
@@ -213,9 +230,14 @@ def _make_older(package: Path, newest: int) -> None:
         r"^SCHEMA_VERSION: Final = \d+$", f"SCHEMA_VERSION: Final = {newest}", tables.read_text(), flags=re.MULTILINE
     )
     assert count == 1
-    tables.write_text(source)
+    _put(tables, source)
     for name in NAMES[newest:]:
         (revision,) = (package / "migrations" / "versions").glob(f"{name}_*.py")
         revision.unlink()
     for definitions in (package / "migrations" / "definitions").glob("*.txt"):
-        definitions.write_text(definitions.read_text().partition(f"[es_{newest + 1:04}]")[0])
+        _put(definitions, definitions.read_text().partition(f"[es_{newest + 1:04}]")[0])
+
+
+def _put(link: Path, content: str) -> None:
+    link.unlink()  # else it would be written to the file that it leads to
+    link.write_text(content)

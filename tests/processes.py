@@ -1,12 +1,19 @@
 """Processes that run functions of tests, and programs in Python, without importing what takes most of the time."""
 
+import json
 import multiprocessing
 import os
 import runpy
+import socket
+import socketserver
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+import textwrap
+import threading
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -50,6 +57,7 @@ class Python:
         cwd: Its folder. Defaults to that of the test.
         env: All of its environment. Defaults to that of the test.
         stderr_to_stdout: Whether there is one pipe for both. Defaults to False.
+        with_stdin: Whether it reads from a pipe, `stdin`; else there is nothing to read. Defaults to False.
     """
 
     def __init__(
@@ -58,16 +66,22 @@ class Python:
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
         stderr_to_stdout: bool = False,
+        with_stdin: bool = False,
     ) -> None:
         context = clean_processes()
         read_out, write_out = context.Pipe(duplex=False)
         read_err, write_err = (read_out, write_out) if stderr_to_stdout else context.Pipe(duplex=False)
+        read_in, write_in = context.Pipe(duplex=False) if with_stdin else (None, None)
         self._process = context.Process(
             target=_run,
             args=(list(arguments), str(cwd or Path.cwd()), dict(os.environ if env is None else env)),
-            kwargs={"out": write_out, "err": write_err},
+            kwargs={"out": write_out, "err": write_err, "given": read_in},
         )
         self._process.start()
+        self.stdin = None
+        if read_in is not None and write_in is not None:
+            read_in.close()
+            self.stdin = _text(write_in, "w")
         self.args = arguments
         self.stdout = _text(read_out)
         self.stderr = self.stdout if stderr_to_stdout else _text(read_err)
@@ -121,6 +135,8 @@ class Python:
         self._process.kill()
 
     def _close(self) -> None:
+        if self.stdin is not None:
+            self.stdin.close()
         self.stdout.close()
         self.stderr.close()
 
@@ -153,16 +169,76 @@ def run_python(
     return done
 
 
-def _text(reading: Connection) -> IO[str]:
-    with reading:
-        return os.fdopen(os.dup(reading.fileno()), encoding="utf-8")
+_COMMAND: Final = textwrap.dedent("""\
+    #!{python} -IS
+    import json, os, socket, sys
+
+    with socket.socket(socket.AF_UNIX) as asked:
+        asked.connect({address!r})
+        socket.send_fds(asked, [b"-"], [1, 2])
+        asked.sendall(json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode())
+        asked.shutdown(socket.SHUT_WR)
+        code = int(asked.makefile().read())
+    sys.exit(code if code >= 0 else 128 - code)
+    """)
 
 
-def _run(arguments: list[str], folder: str, environment: dict[str, str], *, out: Connection, err: Connection) -> None:
+@contextmanager
+def eventstore_for_shells() -> Iterator[Path]:
+    """Yield a folder for the PATH of a shell, with a program `eventstore`: it runs in such a process, without input."""
+    with tempfile.TemporaryDirectory() as folder:
+        program, address = Path(folder, "eventstore"), str(Path(folder, "socket"))
+        program.write_text(_COMMAND.format(python=sys.executable, address=address))
+        program.chmod(0o755)
+        with socketserver.ThreadingUnixStreamServer(address, _ForShells) as server:
+            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+            thread.start()
+            try:
+                yield Path(folder)
+            finally:
+                server.shutdown()
+                thread.join()
+
+
+class _ForShells(socketserver.StreamRequestHandler):
+    """Runs one command of a shell, and answers with its exit code."""
+
+    def handle(self) -> None:
+        _, (out, err), *_ = socket.recv_fds(self.request, 1, 2)
+        arguments, where, environment = json.load(self.rfile)
+        with Connection(out) as write_out, Connection(err) as write_err:
+            process = clean_processes().Process(
+                target=_run,
+                args=(["-m", "eventstore", *arguments], where, environment),
+                kwargs={"out": write_out, "err": write_err},
+            )
+            process.start()
+        process.join()
+        self.wfile.write(str(process.exitcode).encode())
+
+
+def _text(end: Connection, mode: str = "r") -> IO[str]:
+    with end:
+        return os.fdopen(os.dup(end.fileno()), mode, encoding="utf-8")
+
+
+def _run(
+    arguments: list[str],
+    folder: str,
+    environment: dict[str, str],
+    *,
+    out: Connection,
+    err: Connection,
+    given: Connection | None = None,
+) -> None:
     os.dup2(out.fileno(), 1)
     os.dup2(err.fileno(), 2)
     out.close()
     err.close()
+    if given is not None:
+        os.dup2(given.fileno(), 0)
+        given.close()
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  # to the end of the process
     sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115
     os.chdir(folder)

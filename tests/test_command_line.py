@@ -20,6 +20,7 @@ from eventstore import EventStore, NewEvent, migrations
 from eventstore.cli import main
 from eventstore.tables import SCHEMA_VERSION
 from tests.fix_migrations import BringTo, url_of
+from tests.processes import run_python
 
 pytestmark = pytest.mark.slow
 
@@ -139,8 +140,7 @@ def test_an_unknown_revision_is_told(runner: CliRunner, new_engine: Engine) -> N
 
 def test_the_url_comes_from_the_environment(new_engine: Engine) -> None:
     environment = {**os.environ, "EVENTSTORE_URL": url_of(new_engine)}
-    command = [sys.executable, "-m", "eventstore", "migrate"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    done = run_python("-m", "eventstore", "migrate", env=environment, check=True)
     assert done.stdout == f"the tables are at {migrations.head()} now\n"
     assert EventStore(new_engine).append("order-1", [NewEvent("placed")], expected_version=0).version == 1
 

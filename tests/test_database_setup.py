@@ -4,9 +4,8 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stdout
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -19,6 +18,7 @@ from eventstore import errors
 from tests.fix_clusters import Cluster
 from tests.postgresql import supervisor
 from tests.postgresql.launcher import CAPACITY_SETTINGS
+from tests.processes import eventstore_for_shells
 
 GUIDE = Path(__file__).parent.parent / "docs" / "how-to" / "database-setup.md"
 WRITES_FILES_OF_A_CLUSTER = ("pg_ctl", "pg_basebackup", "$BACKUPS/recovered")
@@ -56,7 +56,8 @@ class Guide:
         self._recovered_port = supervisor.free_port()
         self._namespace: dict[str, Any] = {}
         self._engines: set[Engine] = set()
-        scripts = str(Path(sys.executable).parent)
+        self._opened = ExitStack()
+        scripts = self._opened.enter_context(eventstore_for_shells())
         self._environment = {
             **os.environ,
             "PATH": f"{scripts}{os.pathsep}{cluster.binaries}{os.pathsep}{os.environ['PATH']}",
@@ -98,9 +99,10 @@ class Guide:
             assert printed.getvalue() == block.printed, block.line
 
     def close(self) -> None:
-        """Close what the programs have opened."""
+        """Close what the programs have opened, and the program `eventstore`."""
         for engine in self._engines:
             engine.dispose()
+        self._opened.close()
 
     def _run(self, command: list[str], block: Block, given: str = "") -> str:
         is_servers = any(word in block.text for word in WRITES_FILES_OF_A_CLUSTER)

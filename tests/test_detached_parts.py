@@ -5,12 +5,10 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -65,6 +63,7 @@ from tests.fix_documentation import ROOT, run_document
 from tests.fix_migrations import url_of
 from tests.fix_postgresql import Databases
 from tests.partitioned import partition
+from tests.processes import run_python
 from tests.waiting import start_waiting, until
 
 SIZE = 10
@@ -154,6 +153,7 @@ def test_an_export_is_read_back_and_loaded_as_it_was(
     assert columns(store.engine, PART) == stored
 
 
+@pytest.mark.slow
 def test_parts_are_loaded_in_order(
     store: EventStore, before: list[RecordedEvent], sqlite_engine: Engine, tmp_path: Path
 ) -> None:
@@ -509,6 +509,7 @@ def test_streams_are_deleted_and_archived_beside_detached_events(
     assert len(list(read_part(store, tmp_path / "part", stream_id="a-0"))) == 4
 
 
+@pytest.mark.slow
 def test_an_import_of_detached_events_says_why_they_can_not_be_compared(store: EventStore, tmp_path: Path) -> None:
     export_events(store, tmp_path / "events.jsonl")
     detach(store, None)
@@ -519,6 +520,7 @@ def test_an_import_of_detached_events_says_why_they_can_not_be_compared(store: E
     assert import_events(store, tmp_path / "later.jsonl", keep_positions=True).events == 0
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_begun_stops_at_a_part_that_is_detached(store: EventStore) -> None:
     """Each has read a page of it; the next page says so."""
     paging = EventStore(store.engine, page_size=3)
@@ -613,6 +615,7 @@ def test_a_store_that_has_looked_before_the_log_was_partitioned_says_so_too(
         READS[read](store)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read", READS)
 def test_a_part_that_is_detached_while_a_page_waits_is_not_missing(
     store: EventStore, before: list[RecordedEvent], read: str
@@ -700,10 +703,8 @@ def test_a_run_that_is_killed_at_any_step_is_run_again(
     folder = tmp_path / "part"
     states = []
     for step in ("export", "compare", "list", "wait", "detach", "drop"):
-        killed = subprocess.run(
-            [sys.executable, "-c", _KILLED, postgres_url, str(folder), step], check=False, cwd=Path.cwd()
-        )
-        assert killed.returncode == -signal.SIGKILL, step
+        killed = run_python("-c", _KILLED, postgres_url, str(folder), step)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
         states.append(partitioning.parts(store.engine)[0].state)
         assert list(store.read_all(after_position=SIZE)) == before[SIZE:]
         store.append("a-0", NewEvent("counted"), expected_version=ANY)
@@ -890,8 +891,10 @@ def test_appends_and_reads_go_on_while_a_part_is_detached(postgres_engine: Engin
         return longest
 
     def follow() -> None:
-        events = store.subscribe(after_position=200, idle_timeout_seconds=2)
-        positions.extend(event.position for event in events)
+        for event in store.subscribe(after_position=200, idle_timeout_seconds=60):
+            positions.append(event.position)
+            if event.stream_id == "last":
+                break
 
     with ThreadPoolExecutor(4) as threads:
         writers = [threads.submit(write, number) for number in range(1, 4)]
@@ -901,7 +904,9 @@ def test_appends_and_reads_go_on_while_a_part_is_detached(postgres_engine: Engin
             until(lambda: store.settled_position() > 600, *writers)
         finally:
             is_done.set()
-        longest = max(writer.result(30) for writer in writers)
+            wait(writers)
+            store.append("last", NewEvent("counted"), expected_version=0)
+        longest = max(writer.result() for writer in writers)
         follower.result(60)
     assert positions == [event.position for event in store.read_all(after_position=200)]
     print(f"the longest append took {longest:.3f} s, of {len(positions)}")

@@ -85,6 +85,7 @@ def log() -> list[str]:
     return [entry.get_change_message() for entry in apps.get_model("admin", "LogEntry").objects.order_by("pk")]
 
 
+@pytest.mark.slow
 def test_checkpoints_say_how_far_they_are_behind_and_lead_to_dead_letters() -> None:
     client = client_with("view_checkpoint", "view_deadletter")
     for _ in range(2):
@@ -107,6 +108,7 @@ def rows_of(text: str, table: str) -> list[list[str]]:
     ]
 
 
+@pytest.mark.slow
 def test_the_page_of_a_projection_shows_each_of_its_partitions() -> None:
     """One has stopped at its first event; the list shows their number, and what is furthest behind."""
     with pytest.raises(ProjectionFailed) as failed:
@@ -142,6 +144,7 @@ def test_the_list_shows_the_number_of_partitions_that_is_planned() -> None:
     assert re.findall(r'<td class="field-number_of_partitions">([^<]+)</td>', listed) == ["1", "3, soon 8"]
 
 
+@pytest.mark.slow
 def test_dead_letters_are_listed_by_status_with_links_to_events_and_no_payload() -> None:
     client = client_with(*PERMISSIONS)
     text = page(client, LETTERS)
@@ -162,6 +165,7 @@ def test_dead_letters_are_listed_by_status_with_links_to_events_and_no_payload()
     assert client.get(f"{CHECKPOINTS}others/dead-letters/").status_code == 404
 
 
+@pytest.mark.slow
 def test_many_dead_letters_are_read_page_by_page() -> None:
     get_store().append("order-1", [NewEvent("paid") for _ in range(60)], expected_version=ANY)
     Worker(get_store(), projection).run_until_caught_up()
@@ -174,6 +178,7 @@ def test_many_dead_letters_are_read_page_by_page() -> None:
     assert f'<a href="{LETTERS}?status=pending">First page</a>' in second
 
 
+@pytest.mark.slow
 def test_a_stream_is_retried_after_a_question() -> None:
     client = client_with(*PERMISSIONS)
     question = page(client, f"{LETTERS}3/retry/")
@@ -188,6 +193,7 @@ def test_a_stream_is_retried_after_a_question() -> None:
     assert list(numbers) == [1, 3, 4]
 
 
+@pytest.mark.slow
 def test_what_fails_again_waits_and_those_before_it_are_resolved() -> None:
     """Each event is a transaction of its own, also with ATOMIC_REQUESTS."""
     client = client_with(*PERMISSIONS)
@@ -210,6 +216,7 @@ def test_handlers_that_this_process_does_not_know_are_not_called() -> None:
     assert pending() == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_a_dead_letter_is_discarded_after_a_question_with_a_note() -> None:
     client = client_with(*PERMISSIONS)
     assert "position 1" in re.sub("<[^>]+>", "", page(client, f"{LETTERS}1/discard/"))
@@ -222,6 +229,7 @@ def test_a_dead_letter_is_discarded_after_a_question_with_a_note() -> None:
     assert "Note must be a string" in submit(client, f"{LETTERS}2/discard/", note="a\0b")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", PERMISSIONS)
 def test_who_lacks_a_permission_can_not(missing: str) -> None:
     client = client_with(*[each for each in PERMISSIONS if each != missing])

@@ -2,14 +2,22 @@
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
+from typing import Final
 
 import pytest
 from sqlalchemy import make_url
 
+from tests.processes import run_python
+
 pytestmark = pytest.mark.slow
+
+DJANGO_TEST: Final = """
+import warnings
+warnings.simplefilter("error")
+from django.core.management import execute_from_command_line
+execute_from_command_line(["django", "test", "tests.django_serialized"])
+"""
 
 
 @pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
@@ -21,9 +29,6 @@ def test_tests_that_commit_find_the_events_of_migrations(
     if database == "postgresql":
         url = make_url(request.getfixturevalue("empty_postgres_url")).set(drivername="postgresql")
         environment["DATABASE_URL"] = url.render_as_string(hide_password=False)
-    command = [sys.executable, "-W", "error", "-m", "django", "test", "tests.django_serialized"]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
+    done = run_python("-c", DJANGO_TEST, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"Ran 4 tests", done.stderr)

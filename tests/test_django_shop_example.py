@@ -27,9 +27,10 @@ from django_shop.orders import Order, event_types
 from sqlalchemy import Engine, create_engine, make_url, text
 
 from eventstore import EventFilter, EventStore
+from tests.processes import run_python
 
 SHOP = Path(__file__).parent.parent / "examples" / "django_shop"
-MANAGE = [sys.executable, str(SHOP / "manage.py")]
+MANAGE = str(SHOP / "manage.py")
 NO_PYTEST = {"PYTEST_ADDOPTS": "", "PYTEST_XDIST_WORKER": ""}
 
 
@@ -41,26 +42,23 @@ def environment(url: str | None, **more: str) -> dict[str, str]:
     return kept | more
 
 
-def run(command: list[str], folder: Path, url: str | None, **more: str) -> str:
-    done = subprocess.run(
-        command, cwd=folder, env=environment(url, **more), capture_output=True, text=True, timeout=120, check=False
-    )
+def run(*arguments: str, folder: Path, url: str | None, **more: str) -> str:
+    done = run_python(*arguments, cwd=folder, env=environment(url, **more))
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
 @pytest.mark.slow
 def test_its_own_tests_pass_with_pytest_on_sqlite(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pytest", "-c", str(SHOP / "tests" / "pytest.ini"), str(SHOP / "tests")]
-    said = run([*command, "-q", "-p", "no:cacheprovider"], tmp_path, None, **NO_PYTEST)
+    options = ("-c", str(SHOP / "tests" / "pytest.ini"), "-q", "-p", "no:cacheprovider")
+    said = run("-m", "pytest", *options, str(SHOP / "tests"), folder=tmp_path, url=None, **NO_PYTEST)
     assert re.search(r"\d\d passed", said)
 
 
 @pytest.mark.slow
 def test_its_own_tests_pass_with_djangos_runner_on_postgresql(tmp_path: Path, empty_postgres_url: str) -> None:
-    said = run(
-        [*MANAGE, "test", "django_shop.tests.test_shop", "django_shop.tests.test_sales"], tmp_path, empty_postgres_url
-    )
+    tests = ("django_shop.tests.test_shop", "django_shop.tests.test_sales")
+    said = run(MANAGE, "test", *tests, folder=tmp_path, url=empty_postgres_url)
     assert re.search(r"Ran \d\d tests", said)
 
 
@@ -151,7 +149,7 @@ def answers(port: int) -> bool:
 @pytest.mark.slow
 def test_it_starts_with_one_command_on_sqlite(tmp_path: Path, unused_port: int) -> None:
     log = tmp_path / "log"
-    with started([*MANAGE, "start", f"127.0.0.1:{unused_port}"], tmp_path, None, log) as process:
+    with started([sys.executable, MANAGE, "start", f"127.0.0.1:{unused_port}"], tmp_path, None, log) as process:
         wait_for(lambda: answers(unused_port), process, log)
         client = Client(unused_port)
         assert client.post("/orders/", order_id="1", customer="<script>", article="tea", quantity=2) == 302
@@ -200,7 +198,7 @@ def under_gunicorn(folder: Path, url: str, port: int, *, orders: int, clients: i
         }
         for _ in range(orders)
     ]
-    run([*MANAGE, "migrate", "--verbosity", "0"], folder, url)
+    run(MANAGE, "migrate", "--verbosity", "0", folder=folder, url=url)
     engine = create_engine(url, pool_size=1, max_overflow=0)  # so that there is one that is not theirs
     gunicorn = [
         sys.executable, "-m", "gunicorn", "--chdir", str(SHOP.parent), "--bind", f"127.0.0.1:{port}",
@@ -209,7 +207,7 @@ def under_gunicorn(folder: Path, url: str, port: int, *, orders: int, clients: i
     log = folder / "log"
     with (
         started(gunicorn, folder, url, log) as server,
-        started([*MANAGE, "run_projections"], folder, url, log),
+        started([sys.executable, MANAGE, "run_projections"], folder, url, log),
     ):
         wait_for(lambda: answers(port) and len(children(server.pid)) == workers, server, log)
         open_sessions: list[int] = []

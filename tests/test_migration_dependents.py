@@ -8,7 +8,7 @@ from sqlalchemy import Engine, text
 from eventstore import migrations
 from eventstore.errors import ReferredTo, RowTypeInUse
 from tests.application_objects import dump
-from tests.fix_migrations import BringTo
+from tests.fix_migrations import NAMES, BringTo
 
 pytestmark = pytest.mark.slow
 
@@ -20,6 +20,14 @@ class Needing(NamedTuple):
 
 
 COLUMN: Final = "column deleted_version of es_streams"
+MADE_IN: Final = {
+    COLUMN: "es_0006",
+    "function es_refuse_history_change": "es_0006",
+    "column event_id of es_checkpoints": "es_0007",
+    "es_checkpoints": "es_0005",
+    "es_dead_letters": "es_0005",
+}
+"""The revision that makes what would be dropped."""
 NEEDING: Final = {
     "view of a column": Needing(
         "CREATE VIEW app_heads AS SELECT deleted_version FROM es_streams", COLUMN, "view app_heads"
@@ -91,8 +99,7 @@ NEEDING: Final = {
 
 
 @pytest.fixture
-def engine(bring_to: BringTo, new_postgres_engine: Engine) -> Engine:
-    bring_to(new_postgres_engine)
+def engine(new_postgres_engine: Engine) -> Engine:
     return new_postgres_engine
 
 
@@ -102,34 +109,40 @@ def run(engine: Engine, sql: str) -> None:
 
 
 @pytest.mark.parametrize("kind", NEEDING)
-def test_what_something_of_theirs_needs_is_not_dropped(engine: Engine, kind: str) -> None:
+def test_what_something_of_theirs_needs_is_not_dropped(bring_to: BringTo, engine: Engine, kind: str) -> None:
     needing = NEEDING[kind]
+    made_in = MADE_IN[needing.dropped]
+    began_at = NAMES[NAMES.index(made_in) + 1]
+    bring_to(engine, began_at)
     run(engine, needing.sql)
     with pytest.raises(ReferredTo) as refused:
         migrations.downgrade(engine, "es_0001")
     assert (refused.value.dropped, refused.value.dependents) == (needing.dropped, (needing.dependent,))
-    stopped_at = migrations.current(engine)
+    assert migrations.current(engine) == made_in
     before = dump(engine)
     with pytest.raises(ReferredTo):
         migrations.downgrade(engine, "es_0001")
     assert dump(engine) == before
     problems = [finding.found for finding in migrations.verify(engine) if "app_" not in str(finding)]
-    assert all(problem.startswith("not yet applied: ") for problem in problems), f"{stopped_at} is complete"
-    migrations.upgrade(engine)
-    assert migrations.current(engine) == migrations.head()
+    assert all(problem.startswith("not yet applied: ") for problem in problems), f"{made_in} is complete"
+    migrations.upgrade(engine, began_at)
+    assert migrations.current(engine) == began_at
 
 
-def test_in_a_schema_of_any_name_it_is_the_table_there_that_counts(engine: Engine) -> None:
+def test_in_a_schema_of_any_name_it_is_the_table_there_that_counts(bring_to: BringTo, engine: Engine) -> None:
+    bring_to(engine)
     for schema in ('My "Events"', "tenant$1"):
-        migrations.upgrade(engine, schema=schema)
+        migrations.upgrade(engine, "es_0006", schema=schema)
         run(engine, f"""CREATE VIEW "{schema.replace('"', '""')}".app_heads AS SELECT * FROM public.es_streams""")
-        migrations.downgrade(engine, "es_0001", schema=schema)
+        migrations.downgrade(engine, "es_0005", schema=schema)
     with pytest.raises(ReferredTo, match="view"):
         migrations.downgrade(engine, "es_0001")
 
 
-def test_a_column_of_the_row_type_of_a_table_that_gets_a_column_is_refused_by_name(engine: Engine) -> None:
-    migrations.downgrade(engine, "es_0009")
+def test_a_column_of_the_row_type_of_a_table_that_gets_a_column_is_refused_by_name(
+    bring_to: BringTo, engine: Engine
+) -> None:
+    bring_to(engine, "es_0009")
     run(engine, "CREATE TABLE app_of_type (heads es_streams[])")
     with pytest.raises(RowTypeInUse, match=r'column "app_of_type\.heads" uses its row type.*jsonb'):
         migrations.upgrade(engine)
@@ -139,6 +152,7 @@ def test_a_column_of_the_row_type_of_a_table_that_gets_a_column_is_refused_by_na
     assert migrations.verify(engine) == []
 
 
-def test_without_anything_of_theirs_all_is_dropped(engine: Engine) -> None:
+def test_without_anything_of_theirs_all_is_dropped(bring_to: BringTo, engine: Engine) -> None:
+    bring_to(engine)
     migrations.downgrade(engine, "base")
     assert migrations.current(engine) is None

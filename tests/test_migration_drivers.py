@@ -73,7 +73,14 @@ def application_of(folder: Path, engine: Engine, driver: str, env: str, options:
     return application
 
 
-@pytest.mark.parametrize(("driver", "env"), DRIVERS)
+def reached(engine: Engine) -> str:
+    """Return the revision in the application's own version table."""
+    with engine.connect() as connection:
+        revision: str = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
+    return revision
+
+
+@pytest.mark.parametrize(("driver", "env"), DRIVERS[1:])  # the first does in test_migration_ways
 def test_every_driver_of_postgresql_goes_all_the_way_and_back(
     tmp_path: Path, new_postgres_engine: Engine, postgres_engine: Engine, driver: str, env: str
 ) -> None:
@@ -99,12 +106,12 @@ def test_every_driver_of_postgresql_tries_again_for_a_lock(
     assert application.alembic("upgrade", "es_0002").returncode == 0
     with new_postgres_engine.connect() as reader:
         reader.execute(text("LOCK TABLE es_streams IN ACCESS SHARE MODE"))
-        with application.start("upgrade", "heads") as process:
+        with application.start("upgrade", "es_0003") as process:
             wait_until_it_says(process.stderr, "adding constraint es_streams_stream_id_check: waiting for")
             reader.rollback()
             _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
-    assert migrations.verify(new_postgres_engine) == []
+    assert reached(new_postgres_engine) == "es_0003"
 
 
 @pytest.mark.parametrize(("driver", "env"), DRIVERS)
@@ -114,12 +121,12 @@ def test_every_driver_of_postgresql_waits_for_another_deployer(
     application = application_of(tmp_path, new_postgres_engine, driver, env)
     with new_postgres_engine.connect() as connection:
         with migrations.deploy_lock(connection):
-            process = application.start("upgrade", "heads")
+            process = application.start("upgrade", "es_0001")
             wait_until_it_says(process.stderr, "another migration is running: waiting for")
             assert inspect(new_postgres_engine).get_table_names() == []
         _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
-    assert migrations.verify(new_postgres_engine) == []
+    assert reached(new_postgres_engine) == "es_0001"
 
 
 def test_an_asynchronous_env_on_sqlite(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import io
 import json
 import subprocess
-import sys
 import tarfile
 import textwrap
 from collections.abc import Callable, Iterator
@@ -17,7 +16,8 @@ from sqlalchemy import Engine, text
 from eventstore import ANY, STREAM_EXISTS, ConcurrencyConflict, EventFilter, EventStore, NewEvent, migrations
 from eventstore.projections import Outcome, Projection, Worker
 from eventstore.tables import SCHEMA_VERSION
-from tests.fix_migrations import NAMES, ROOT, BringTo, copy_of_older, url_of
+from tests.fix_migrations import FROM_HERE, NAMES, ROOT, BringTo, copy_of_older, url_of
+from tests.processes import Python
 from tests.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -129,18 +129,10 @@ def git(*arguments: str) -> bytes | None:
 @contextmanager
 def started(home: Path, engine: Engine) -> Iterator[Old]:
     """Start a process of the code in a folder; yield a function that has it do something, and returns the result."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, url_of(engine)],
-        cwd=home,
-        env={"PYTHONPATH": str(home), "PATH": ""},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    process = Python("-c", FROM_HERE + PROGRAM, url_of(engine), cwd=home, env={}, with_stdin=True)
 
     def do(*what: Any) -> Any:
         assert process.stdin is not None
-        assert process.stdout is not None
         print(json.dumps(what), file=process.stdin, flush=True)
         said = json.loads(process.stdout.readline())
         if "raised" in said:

@@ -118,8 +118,11 @@ def test_autogenerate_proposes_to_drop_none_of_our_tables(
 
 
 @pytest.mark.slow
-def test_autogenerate_sees_tables_of_those_names_in_other_schemas(tmp_path: Path, new_postgres_engine: Engine) -> None:
+def test_autogenerate_sees_tables_of_those_names_in_other_schemas(
+    bring_to: BringTo, tmp_path: Path, new_postgres_engine: Engine
+) -> None:
     engine = new_postgres_engine
+    bring_to(engine)
     execute(
         engine,
         "CREATE SCHEMA theirs",
@@ -127,7 +130,6 @@ def test_autogenerate_sees_tables_of_those_names_in_other_schemas(tmp_path: Path
         "CREATE TABLE theirs.es_events (disk text)",
     )
     application = Application(tmp_path / "application", engine)
-    migrations.upgrade(engine)
     seen = ["op.drop_table('es_events', schema='theirs')", "op.drop_table('snapshots', schema='theirs')"]
     for schema in (None, "public"):
         configure(application, schema=schema, include_schemas=True)

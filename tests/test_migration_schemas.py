@@ -263,6 +263,9 @@ def test_a_run_that_was_killed_is_resumed(new_postgres_engine: Engine, jobs: int
 
 def migrating(engine: Engine) -> list[int]:
     """Return the sessions of migrations that the server has."""
-    query = text("SELECT pid FROM pg_stat_activity WHERE application_name = 'eventstore migrations'")
+    query = text(
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'eventstore migrations'"
+        " AND datname = current_database()"
+    )
     with engine.connect() as connection:
         return list(connection.execute(query).scalars())

@@ -316,14 +316,6 @@ def is_sqlite(engine: Engine) -> bool:
     return engine.dialect.name == "sqlite"
 
 
-def test_each_revision_is_compared_with_itself(new_engine: Engine) -> None:
-    for revision, _ in migrations.pending(new_engine):
-        migrations.upgrade(new_engine, revision)
-        pending = [missing for missing, _ in migrations.pending(new_engine)]
-        problems = [found.found for found in migrations.verify(new_engine)]
-        assert problems == ([f"not yet applied: {', '.join(pending)}"] if pending else []), revision
-
-
 @pytest.mark.long
 def test_each_revision_is_compared_with_itself_on_the_way_back(bring_to: BringTo, new_engine: Engine) -> None:
     bring_to(new_engine)

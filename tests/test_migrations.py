@@ -2,8 +2,6 @@
 
 import hashlib
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +19,7 @@ from eventstore.migrations.environment import VERSION_TABLE
 from eventstore.tables import SCHEMA_VERSION
 from tests.fix_engines import changing_history
 from tests.fix_migrations import ROOT, BringTo, catalog, run_alembic, url_of
+from tests.processes import run_python
 
 pytestmark = pytest.mark.slow
 
@@ -72,7 +71,7 @@ def test_the_revisions_make_what_the_tables_say(make_engine: Callable[[], Engine
         assert [entry for entry in differences if not any(name in str(entry) for name in expected)] == []
 
 
-def test_every_revision_can_be_undone_and_done_again(new_engine: Engine) -> None:
+def test_every_revision_can_be_undone_and_done_again_and_is_compared_with_itself(new_engine: Engine) -> None:
     reached = "base"
     for revision, _ in migrations.pending(new_engine):
         before = catalog(new_engine)
@@ -83,8 +82,10 @@ def test_every_revision_can_be_undone_and_done_again(new_engine: Engine) -> None
         assert validated(catalog(new_engine)) == validated(before), f"{revision} leaves something behind"
         migrations.upgrade(new_engine, revision)
         assert catalog(new_engine) == done
+        pending = [missing for missing, _ in migrations.pending(new_engine)]
+        problems = [found.found for found in migrations.verify(new_engine)]
+        assert problems == ([f"not yet applied: {', '.join(pending)}"] if pending else []), revision
         reached = revision
-    assert migrations.verify(new_engine) == []
     migrations.downgrade(new_engine, "base")
     assert set(inspect(new_engine).get_table_names()) <= {VERSION_TABLE}
     assert migrations.current(new_engine) is None
@@ -134,16 +135,14 @@ def test_alembic_upgrade_head_works_from_the_checkout(new_engine: Engine, by: st
     url = url_of(new_engine)
     arguments = ["-x", f"url={url}"] if by == "argument" else []
     environment = {**os.environ, "EVENTSTORE_URL": url if by == "variable" else ""}
-    command = [sys.executable, "-m", "alembic", *arguments, "upgrade", "head"]
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    run_python("-m", "alembic", *arguments, "upgrade", "head", cwd=ROOT, env=environment, check=True)
     assert migrations.current(new_engine) == migrations.head()
     assert EventStore(new_engine).append("order-1", [NewEvent("placed")], expected_version=0).version == 1
 
 
 def test_alembic_without_a_database_says_what_to_pass() -> None:
     environment = {**os.environ, "EVENTSTORE_URL": ""}
-    command = [sys.executable, "-m", "alembic", "upgrade", "head"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True)
+    done = run_python("-m", "alembic", "upgrade", "head", cwd=ROOT, env=environment)
     assert done.returncode != 0
     assert "EVENTSTORE_URL" in done.stderr
 

@@ -2,11 +2,10 @@
 
 import random
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,9 @@ from eventstore.migrations import partitioning
 from eventstore.parts import Runway
 from eventstore.transfer import export_events, import_events
 from eventstore.views import EventViews
+from tests.fix_command_line import CommandLine
 from tests.fix_documentation import ROOT
+from tests.fix_migrations import BringTo, url_of
 from tests.waiting import start_waiting
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.slow]
@@ -398,7 +399,7 @@ def test_parts_without_the_row_level_security_of_the_log_are_found(postgres_engi
 
 
 def test_imported_events_with_their_positions_are_all_read(
-    postgres_engine: Engine, make_engine: Callable[[], Engine], tmp_path: Path
+    postgres_engine: Engine, bring_to: BringTo, make_engine: Callable[[], Engine], tmp_path: Path
 ) -> None:
     """R20: a stream that an import creates begins below the positions that were drawn here before."""
     source = EventStore(postgres_engine)
@@ -406,12 +407,11 @@ def test_imported_events_with_their_positions_are_all_read(
         append(source, f"order-{number % 3}")
     export_events(source, tmp_path / "events.jsonl")
     target = make_engine()
+    bring_to(target)
     if target.dialect.name == "sqlite":
-        migrations.upgrade(target)
         import_events(EventStore(target), tmp_path / "events.jsonl", keep_positions=True)
         assert list(maintenance.verify(EventStore(target))) == []
         return
-    migrations.upgrade(target)
     execute(target, "SELECT setval('es_events_position_seq', 9)")  # as after appends that were rolled back
     partitioning.enable(target, size=4, margin=4, days=0)
     partitioning.add(target, days=3, size=4)
@@ -633,19 +633,10 @@ def test_an_index_of_ones_own_is_built_as_the_page_says(postgres_engine: Engine)
 
 def test_the_commands_say_what_they_do(postgres_engine: Engine) -> None:
     append(EventStore(postgres_engine), "order-1")
-    url = postgres_engine.url.render_as_string(hide_password=False)
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "eventstore", "partitions", *arguments, "--url", url],
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-
+    run = partial(CommandLine(url_of(postgres_engine)), "partitions")
     assert run("list").stdout == ""
     refused = run("add")
-    assert refused.returncode == 1
+    assert refused.exit_code == 1
     assert "partitions enable" in refused.stderr
     enabled = run("enable", "--size", "50", "--margin", "10")
     assert "days at" in enabled.stdout, enabled.stderr

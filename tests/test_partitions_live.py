@@ -7,8 +7,6 @@ moments. Reader and projection run all the time; what they got is compared with 
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +20,7 @@ from sqlalchemy import Connection, Engine, create_engine, text
 from eventstore import ANY, EventStore, NewEvent, Projection, RecordedEvent, Worker, migrations
 from eventstore.migrations import partitioning
 from eventstore.tokens import PositionToken
+from tests.processes import run_python
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.slow]
 
@@ -206,10 +205,9 @@ def partition_beside_others(
         futures = [threads.submit(task) for task in tasks]
         try:
             for step in steps:
-                arguments = [url, str(step), str(size), str(margin)]
-                done = subprocess.run([sys.executable, "-c", KILLED_AT, *arguments], check=False, capture_output=True)
-                assert done.returncode in {0, -signal.SIGKILL}, done.stderr.decode()
-                lines = [line.partition(" ") for line in done.stdout.decode().splitlines()]
+                done = run_python("-c", KILLED_AT, url, str(step), str(size), str(margin), timeout=1200)
+                assert done.returncode in {0, -signal.SIGKILL}, done.stderr
+                lines = [line.partition(" ") for line in done.stdout.splitlines()]
                 locked = max(locked, longest_lock([(float(at), what) for at, _, what in lines]))
                 time.sleep(0.2)
             began = time.monotonic()

@@ -1,4 +1,4 @@
-"""What reads of a partitioned log cost, with 30 and 100 parts: they name the parts that they need."""
+"""What reads of a partitioned log cost, with 100 parts: they name the parts that they need."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -56,9 +56,9 @@ def plain(postgres_databases: Databases, postgres_template: str) -> Iterator[Eng
     yield from filled(postgres_databases, postgres_template, 0)
 
 
-@pytest.fixture(scope="module", params=[30, 100])
-def in_parts(request: pytest.FixtureRequest, postgres_databases: Databases, postgres_template: str) -> Iterator[Engine]:
-    yield from filled(postgres_databases, postgres_template, request.param)
+@pytest.fixture(scope="module")
+def in_parts(postgres_databases: Databases, postgres_template: str) -> Iterator[Engine]:
+    yield from filled(postgres_databases, postgres_template, 100)
 
 
 def plan_of(engine: Engine, mode: str, statement: Statement, **parameters: Any) -> dict[str, Any]:

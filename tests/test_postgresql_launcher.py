@@ -173,7 +173,7 @@ def test_two_servers_run_at_once(server: PostgreSQLServer) -> None:
         assert query(server, "SELECT 1") == query(second, "SELECT 1")
 
 
-def test_stop_removes_the_process_and_the_folder_and_may_be_repeated() -> None:
+def test_stop_removes_the_process_and_the_folder_and_may_be_repeated_and_it_starts_again() -> None:
     server = PostgreSQLServer().start()
     pid, folder = process_id(server.data_directory), server.data_directory.parent
     assert is_running(pid)
@@ -184,13 +184,8 @@ def test_stop_removes_the_process_and_the_folder_and_may_be_repeated() -> None:
     with pytest.raises(RuntimeError):
         _ = server.url
     server.stop()
-
-
-def test_a_stopped_server_starts_again() -> None:
-    server = PostgreSQLServer()
-    for _ in range(2):
-        with server:
-            assert query(server, "SELECT 1") == 1
+    with server:
+        assert query(server, "SELECT 1") == 1
 
 
 def test_killing_the_owner_leaves_neither_server_nor_folder() -> None:

@@ -14,6 +14,7 @@ from eventstore.errors import InvalidInput, NoSchema, TableLocked, UnsuitableSet
 from eventstore.migrations.environment import VERSION_TABLE
 from eventstore.tables import define_tables
 from eventstore.tables.names import qualified_name
+from tests.fix_migrations import BringTo
 from tests.test_migration_ways import psql
 
 NAMES: Final = ['My "Events"', "select", "_%Ä'\\:name", "%(x)s"]
@@ -83,8 +84,11 @@ def test_the_printed_sql_makes_a_schema_of_any_name(engine: Engine, name: str) -
         "ALTER TABLE {0}.snapshots DROP CONSTRAINT snapshots_stream_id_fkey",
     ],
 )
-def test_remedies_in_a_schema_of_any_name_are_right(engine: Engine, name: str, damage: str) -> None:
-    migrations.upgrade(engine, schema=name)
+def test_remedies_in_a_schema_of_any_name_are_right(
+    bring_to: BringTo, engine: Engine, name: str, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventstore.migrations.fixing.LOCK_TIMEOUT", "20ms")
+    bring_to(engine, schema=name)
     with engine.begin() as connection:
         connection.exec_driver_sql(damage.format(f'"{name}"'))
     findings = migrations.verify(engine, schema=name)

@@ -20,7 +20,7 @@ from eventstore.projections import Projection, ProjectionAdmin, Worker
 from tests.fix_postgresql import Databases
 from tests.readers import Subscriber, append, opened, unfinished
 
-pytestmark = pytest.mark.postgresql
+pytestmark = [pytest.mark.postgresql, pytest.mark.slow]
 TENANTS: Final = ("tenant_a", "tenant_b")
 _tenant: ContextVar[str] = ContextVar("tenant")  # as an application's middleware sets it for a request
 
@@ -98,16 +98,15 @@ def by_hook(url: str, tenant: str) -> None:
 
 def by_options(url: str, tenant: str) -> None:
     with opened(url, connect_args={"options": f"-csearch_path={tenant}"}) as engine:
-        migrations.upgrade(engine)
+        migrations.upgrade(engine, "es_0004")
 
 
 def by_connecting(url: str, tenant: str) -> None:
     with opened(url) as engine, working_for(tenant):
         event.listen(engine, "connect", set_path)
-        migrations.upgrade(engine)
+        migrations.upgrade(engine, "es_0004")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("upgrade", [by_hook, by_options, by_connecting])
 def test_migrations_land_in_the_schema_of_the_tenant(url: str, upgrade: Callable[[str, str], None]) -> None:
     upgrade(url, "tenant_b")
@@ -118,7 +117,6 @@ def test_migrations_land_in_the_schema_of_the_tenant(url: str, upgrade: Callable
     assert tables(url) == {"public": set(), "tenant_a": found["tenant_b"], "tenant_b": found["tenant_b"]}
 
 
-@pytest.mark.slow
 def test_a_tenant_who_was_not_migrated_is_told_apart_from_one_who_was(engine: Engine) -> None:
     store = EventStore(engine)
     with working_for("tenant_a"):
@@ -191,7 +189,6 @@ def test_each_tenant_has_its_own_projections(store: EventStore, migrated: Engine
 # --- readers miss nothing
 
 
-@pytest.mark.slow
 def test_readers_of_each_tenant_wait_for_their_own_open_appends(store: EventStore, migrated: Engine) -> None:
     """Each subscription runs in a thread with the context of its tenant; one tenant's lock holds up the other's not."""
     subscribers = {}
@@ -233,7 +230,6 @@ def set_last_position(engine: Engine, position: int) -> None:
         connection.execute(text(f"SELECT setval(pg_get_serial_sequence('es_events', 'position'), {position})"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("joins", [False, True])
 def test_positions_that_come_from_behind_are_refused_for_each_tenant(
     store: EventStore, migrated: Engine, url: str, *, joins: bool

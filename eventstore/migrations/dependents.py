@@ -23,10 +23,10 @@ WHERE d.deptype IN ('n', 'a') AND NOT coalesce(g.tgisinternal, false) AND k.cont
     AND coalesce(k.conname, g.tgname, c.relname, '') <> ALL (CAST(:ours AS text[]))
 """
 _OF_TABLE: Final = text(f"""
-{_DESCRIPTION} FROM pg_class t JOIN pg_depend d
-    ON d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid
-    OR d.refclassid = 'pg_type'::regclass AND d.refobjid IN (
-        SELECT oid FROM pg_type WHERE oid = t.reltype OR typelem = t.reltype)
+{_DESCRIPTION} FROM pg_class t CROSS JOIN LATERAL (
+    SELECT 'pg_class'::regclass AS kind, t.oid AS object
+    UNION ALL SELECT 'pg_type'::regclass, y.oid FROM pg_type y WHERE y.oid = t.reltype OR y.typelem = t.reltype
+) o JOIN pg_depend d ON d.refclassid = o.kind AND d.refobjid = o.object
 {_OF} AND t.oid = to_regclass(:table) AND f.adrelid IS DISTINCT FROM t.oid AND c.oid IS DISTINCT FROM t.oid ORDER BY 1
 """)
 _OF_COLUMN: Final = text(f"""

@@ -34,7 +34,11 @@ _VIOLATIONS: Final = frozenset({"23503", "23514"})
 _POLL_SECONDS: Final = 0.5
 _CANCELLING_SECONDS: Final = 1.0
 """How long an autovacuum may take to end after the server has cancelled it."""
-_DEADLOCK_TIMEOUT: Final = text("SELECT CAST(setting AS integer) FROM pg_settings WHERE name = 'deadlock_timeout'")
+_SET_LOCK_TIMEOUT: Final = text("SELECT set_config('lock_timeout', :value, true)")
+_SET_LOCK_TIMEOUT_FOR_AUTOVACUUM: Final = text("""
+SELECT set_config('lock_timeout', CAST(
+    1000 * extract(epoch FROM CAST(current_setting('deadlock_timeout') AS interval)) + :more AS integer) || 'ms', true)
+""")
 
 
 def build_index(name: str, table: str, columns: Sequence[str], *, using: str, options: str) -> None:
@@ -344,13 +348,12 @@ def _keep_autovacuum_out(connection: Connection, tables: list[str]) -> None:
     This lock conflicts neither with appends nor with reads, so it can be waited for. While it is held, no other
     autovacuum begins.
     """
-    milliseconds = connection.execute(_DEADLOCK_TIMEOUT).scalar_one()
-    _set_lock_timeout(connection, milliseconds / 1000 + _CANCELLING_SECONDS)
+    connection.execute(_SET_LOCK_TIMEOUT_FOR_AUTOVACUUM, {"more": round(_CANCELLING_SECONDS * 1000)})
     _execute(f"LOCK TABLE {', '.join(tables)} IN SHARE UPDATE EXCLUSIVE MODE")
 
 
 def _set_lock_timeout(connection: Connection, seconds: float) -> None:
-    set_all(connection, {"lock_timeout": _milliseconds(seconds)}, is_local=True)
+    connection.execute(_SET_LOCK_TIMEOUT, {"value": _milliseconds(seconds)})
 
 
 def _milliseconds(seconds: float) -> str:
