@@ -543,7 +543,7 @@ def test_what_was_detached_is_said(postgres_engine: Engine) -> None:
 def test_a_store_in_a_schema_is_looked_at_there(empty_postgres_url: str) -> None:
     engine = create_engine(empty_postgres_url)
     try:
-        migrations.upgrade(engine, schema='a "tenant"')
+        migrations.provision(engine, 'a "tenant"')
         store = EventStore(engine, schema='a "tenant"')
         handlers = filled(store)
         client = client_of(store, projections=[handlers.projection])

@@ -30,7 +30,7 @@ def positions(store: EventStore, *filters: EventFilter, after: int = 0, wait_sec
 @pytest.fixture
 def primary(cluster: Cluster) -> Iterator[Engine]:
     engine = create_engine(cluster.url)
-    migrations.upgrade(engine)
+    migrations.provision(engine, "public")
     yield engine
     engine.dispose()
 

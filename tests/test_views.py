@@ -342,7 +342,7 @@ def test_settings_change_nothing(postgres_engine: Engine, views: EventViews, set
 @pytest.mark.slow
 @pytest.mark.postgresql
 def test_views_stand_in_the_schema_of_the_tables(postgres_engine: Engine) -> None:
-    migrations.upgrade(postgres_engine, schema="Events %")
+    migrations.provision(postgres_engine, "Events %")
     store = EventStore(postgres_engine, schema="Events %", event_types=registry, codec=JSONCodec())
     store.append("order-1", [OrderPlaced("Ada")], expected_version=0)
     views = EventViews(registry, schema="Events %", indexes=["order.Placed.customer"])
