@@ -1,4 +1,4 @@
-"""Which tests of the contract are slow or long. The contract does not say: it runs in projects without such a marker, too."""
+"""Which tests of the contract are slow or long. It does not say: it runs in projects without such markers, too."""
 
 from typing import Final
 
