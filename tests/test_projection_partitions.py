@@ -304,7 +304,8 @@ def test_a_retry_of_a_dead_letter_keeps_workers_from_its_partition_only(on_postg
 
 
 @pytest.mark.slow
-def test_a_partition_that_stops_stops_no_other(store: EventStore) -> None:
+def test_a_partition_that_stops_stops_no_other(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "_SHORTEST_PAUSE_OF_FAILED_SECONDS", 0.05)
     fill(store)
     broken = [True]
     with pytest.raises(ProjectionFailed):
