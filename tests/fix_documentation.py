@@ -11,7 +11,6 @@ pytest runs them.
 import difflib
 import io
 import re
-import subprocess
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
@@ -77,11 +76,9 @@ class Program(pytest.Item):
     def runtest(self) -> None:
         """Run the python blocks, then the tests that they define."""
         if self.path.name in IN_PROCESSES_OF_THEIR_OWN:
-            code = "import sys; from pathlib import Path; from tests import fix_documentation as this; "
-            done = subprocess.run(
-                [sys.executable, "-W", "error", "-c", f"{code}this.run_document(Path(sys.argv[1]))", str(self.path)],
-                cwd=ROOT, capture_output=True, text=True, check=False,
-            )  # fmt: skip
+            code = "import sys, warnings; from pathlib import Path; from tests import fix_documentation as this; "
+            code += "warnings.simplefilter('error'); this.run_document(Path(sys.argv[1]))"
+            done = run_python("-c", code, str(self.path), cwd=ROOT)
             if done.returncode != 0:
                 pytest.fail(done.stdout + done.stderr, pytrace=False)
             return

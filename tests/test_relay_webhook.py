@@ -339,7 +339,7 @@ def test_a_relay_waits_for_a_receiver_and_then_sends_in_order(
     ]
     with EventStore.in_memory() as store:
         place(store, 3)
-        Relay(store, "out", to=target(server, timeout_seconds=2), attempts=2).run_until_caught_up()
+        Relay(store, "out", to=target(server, timeout_seconds=1), attempts=2).run_until_caught_up()
     assert [message["subject"] for message in server.messages] == [
         *["order-1"] * 6, *["order-2"] * 2, "order-3",
     ]  # fmt: skip
