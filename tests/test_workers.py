@@ -135,8 +135,8 @@ raise SystemExit(3)  # without leaving the block
 
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["worker", "workers"])
-def test_a_program_ends_although_its_worker_runs(store: EventStore, what: str) -> None:
-    url = store.engine.url.render_as_string(hide_password=False)
+def test_a_program_ends_although_its_worker_runs(sqlite_path: Path, what: str) -> None:
+    url = f"sqlite:///{sqlite_path}"
     done = subprocess.run([sys.executable, "-c", HANGING, url, what], timeout=60, check=False)
     assert done.returncode == 3
 
