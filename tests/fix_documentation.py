@@ -41,7 +41,19 @@ IN_PROCESSES_OF_THEIR_OWN: Final = frozenset({"django.md", "replicas.md"})
 RUN_BY_OTHER_TESTS: Final = frozenset({"detach.md"})
 """Documents that need PostgreSQL, and tables that a test has prepared."""
 
-SLOW: Final = frozenset({"testing", "flask", "django", "tutorial-shop", "replicas"})
+SLOW: Final = frozenset(
+    {
+        "testing",
+        "flask",
+        "django",
+        "tutorial-shop",
+        "replicas",
+        "asyncio",
+        "audit-trails",
+        "command-line",
+        "consistency",
+    }
+)
 """Documents that take seconds: those with tests in them, and those that start other processes."""
 
 _CHOSEN: Final = "not TestOurSetUp or wrong_version"

@@ -124,6 +124,7 @@ def test_backwards_a_read_stops_if_the_log_goes_back_meanwhile(store: EventStore
     assert error.value.position == last
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["commit", "rollback"])
 def test_a_hole_before_the_first_event(
     store: EventStore, postgres_engine: Engine, read: Callable[[EventStore], list[int]], end: str

@@ -374,6 +374,7 @@ def test_partitions_that_have_failed_take_turns(store: EventStore) -> None:
     assert failed == [first, second, first, second, first]
 
 
+@pytest.mark.slow
 def test_a_retry_in_the_background_tries_each_partition_that_has_failed(
     store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -391,6 +392,7 @@ def test_a_retry_in_the_background_tries_each_partition_that_has_failed(
     assert folded(store.engine) == fold_of_log(store)
 
 
+@pytest.mark.slow
 def test_a_run_until_caught_up_waits_for_a_change_of_the_number(on_postgresql: EventStore) -> None:
     """All partitions have stopped at the common position, and a lock delays their replacement for a moment."""
     store = on_postgresql

@@ -91,7 +91,8 @@ def test_celery(store: EventStore, capsys: pytest.CaptureFixture[str]) -> None:
         for task_id in ids:
             app.AsyncResult(task_id).get(timeout=30, interval=0.01)
         printed = capsys.readouterr().out
-        import_module("celery.worker.state").should_terminate = 0
+        state: Any = import_module("celery.worker.state")
+        state.should_terminate = 0
         names["on_event"].delay(1)  # so that the worker looks at that: without a message, it waits for two seconds
     assert printed.splitlines()[-2:] == ["task for order-1 order-placed", "task for order-2 order-placed"]
 

@@ -201,6 +201,7 @@ def dribble(handler: Handler) -> None:
             return
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", [hang, dribble])
 @pytest.mark.parametrize("is_kept", [False, True])
 def test_a_receiver_that_does_not_answer_in_time(server: Receiver, answer: Any, is_kept: bool) -> None:
@@ -217,6 +218,7 @@ def test_a_receiver_that_does_not_answer_in_time(server: Receiver, answer: Any, 
     send([MESSAGE])
 
 
+@pytest.mark.slow
 def test_a_receiver_that_accepts_and_says_nothing() -> None:
     """No thread ever accepts the connection: the kernel does."""
     import socket  # noqa: PLC0415  # only here
