@@ -11,7 +11,6 @@ pytest runs them.
 import difflib
 import io
 import re
-import subprocess
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
@@ -30,6 +29,7 @@ from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
 from eventstore import EventStore
 from tests.console import Terminal
+from tests.processes import run_python
 
 ROOT: Final = Path(__file__).parent.parent
 NOT_RUN: Final = frozenset({"text", "sh", "sql"})
@@ -41,10 +41,22 @@ IN_PROCESSES_OF_THEIR_OWN: Final = frozenset({"django.md", "replicas.md"})
 RUN_BY_OTHER_TESTS: Final = frozenset({"detach.md"})
 """Documents that need PostgreSQL, and tables that a test has prepared."""
 
-SLOW: Final = frozenset({"testing", "flask", "django", "tutorial-shop", "replicas"})
+SLOW: Final = frozenset(
+    {
+        "testing",
+        "flask",
+        "django",
+        "tutorial-shop",
+        "replicas",
+        "asyncio",
+        "audit-trails",
+        "command-line",
+        "consistency",
+    }
+)
 """Documents that take seconds: those with tests in them, and those that start other processes."""
 
-_CHOSEN: Final = "not TestOurSetUp or conflict"
+_CHOSEN: Final = "not TestOurSetUp or wrong_version"
 """Of the contract that a document runs on SQLite only a part: `tests/test_contract.py` has the whole on the same."""
 
 _FENCED_BLOCKS: Final = RawFencedCodeBlockLexer(re.compile(r"(?P<language>[^\n]*)\n"))
@@ -76,11 +88,9 @@ class Program(pytest.Item):
     def runtest(self) -> None:
         """Run the python blocks, then the tests that they define."""
         if self.path.name in IN_PROCESSES_OF_THEIR_OWN:
-            code = "import sys; from pathlib import Path; from tests import fix_documentation as this; "
-            done = subprocess.run(
-                [sys.executable, "-W", "error", "-c", f"{code}this.run_document(Path(sys.argv[1]))", str(self.path)],
-                cwd=ROOT, capture_output=True, text=True, check=False,
-            )  # fmt: skip
+            code = "import sys, warnings; from pathlib import Path; from tests import fix_documentation as this; "
+            code += "warnings.simplefilter('error'); this.run_document(Path(sys.argv[1]))"
+            done = run_python("-c", code, str(self.path), cwd=ROOT)
             if done.returncode != 0:
                 pytest.fail(done.stdout + done.stderr, pytrace=False)
             return
@@ -183,8 +193,7 @@ def _run_tests(document: Document, folder: Path) -> None:
     blocks = [example.parsed for example in document.examples() if _language(example.region) == "python"]
     (folder / "test_document.py").write_text("\n\n".join(blocks), encoding="utf-8")
     options = ["-q", "--rootdir", str(folder), "--strict-markers", "-W", "error", "-o", "markers=slow", "-k", _CHOSEN]
-    command = [sys.executable, "-m", "pytest", *options, "test_document.py"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # our own pytest
+    done = run_python("-m", "pytest", *options, "test_document.py", cwd=folder)
     if done.returncode != 0:
         pytest.fail(f"the tests in {document.path} fail:\n{done.stdout}{done.stderr}", pytrace=False)
 

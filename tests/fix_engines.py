@@ -70,8 +70,7 @@ def kept_postgres_engine(shared_postgres_url: str) -> Iterator[Engine]:
 
     A new connection takes twice the CPU of what a test of the contract does with it.
     """
-    kept = _kept(shared_postgres_url)
-    yield Engine(kept.pool, kept.dialect, kept.url)  # what listens to it, and what is remembered for it, is this test's
+    yield again(_kept(shared_postgres_url))
     empty(shared_postgres_url)
 
 
@@ -80,6 +79,11 @@ def _kept(url: str) -> Engine:
     engine = engine_for(url)
     atexit.register(engine.dispose)
     return engine
+
+
+def again(engine: Engine) -> Engine:
+    """Return another engine of the same pool: what listens to it, and what is remembered for it, is one test's."""
+    return Engine(engine.pool, engine.dialect, engine.url)
 
 
 def empty(url: str, schema: str | None = None) -> None:

@@ -12,7 +12,7 @@ from eventstore.migrations.partitioning.log import changing
 from eventstore.migrations.settings import Settings
 from eventstore.parts import Part
 from eventstore.testing.adversary.ours import Ours
-from tests.fix_engines import empty
+from tests.fix_engines import again, empty
 from tests.fix_postgresql import Databases
 
 SIZE = 5
@@ -57,9 +57,15 @@ def partitioned_postgres_url(postgres_databases: Databases, postgres_template: s
         yield url.render_as_string(hide_password=False)
 
 
-@pytest.fixture
-def partitioned_engine(partitioned_postgres_url: str) -> Iterator[Engine]:
+@pytest.fixture(scope="session")
+def partitioned_pool(partitioned_postgres_url: str) -> Iterator[Engine]:
     engine = create_engine(partitioned_postgres_url)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def partitioned_engine(partitioned_pool: Engine, partitioned_postgres_url: str) -> Iterator[Engine]:
+    """An engine that has the connections of the test before, too."""
+    yield again(partitioned_pool)
     empty(partitioned_postgres_url)

@@ -13,7 +13,7 @@ import itertools
 import pkgutil
 import re
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, fields
 from enum import Enum
 from functools import cache
@@ -97,15 +97,13 @@ def sections(database: str) -> list[tuple[str, list[Golden]]]:
     ]
     older = DATABASES[database]()
     older.suit(Layout.of(STREAMS_CAN_END - 1, is_partitioned=False), 0)
-    shown = [each for each in compiled(older, database) if each.name in _SHOWN_ON_OLDER_TABLES]
-    found.append((f"on tables before version {STREAMS_CAN_END}", shown))
+    found.append((f"on tables before version {STREAMS_CAN_END}", compiled(older, database, _SHOWN_ON_OLDER_TABLES)))
     if database == "postgresql":
         partitioned = PostgreSQLDialect()
         partitioned.suit(Layout(is_partitioned=True), 0)
-        changed = [each for each in compiled(partitioned, database) if each.name in _SHOWN_ON_PARTITIONED_LOGS]
-        found.append(("on a partitioned log", changed))
-        in_schema = compiled(PostgreSQLDialect(schema="Shop"), database)
-        found.append(('with schema="Shop"', [each for each in in_schema if each.name in _SHOWN_IN_SCHEMA]))
+        found.append(("on a partitioned log", compiled(partitioned, database, _SHOWN_ON_PARTITIONED_LOGS)))
+        in_schema = PostgreSQLDialect(schema="Shop")
+        found.append(('with schema="Shop"', compiled(in_schema, database, _SHOWN_IN_SCHEMA)))
     return found
 
 
@@ -115,9 +113,13 @@ def compiled_plainly(database: str) -> list[Golden]:
     return compiled(DATABASES[database](), database)
 
 
-def compiled(dialect: Dialect, database: str) -> list[Golden]:
-    """Return all statements that are sent to a database, by module and name."""
-    return [Golden(name, *dialect.sql(statement)) for name, statement in _statements_of(database)]
+def compiled(dialect: Dialect, database: str, names: Collection[str] | None = None) -> list[Golden]:
+    """Return the statements that are sent to a database, by module and name: all, or those with some names."""
+    return [
+        Golden(name, *dialect.sql(statement))
+        for name, statement in _statements_of(database)
+        if names is None or name in names
+    ]
 
 
 def _statements_of(database: str) -> Iterator[tuple[str, Statement]]:

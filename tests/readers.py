@@ -13,6 +13,8 @@ from eventstore import ANY, EventFilter, EventStore, NewEvent, PositionToken, Re
 from eventstore.projections import Projection, Worker
 
 TIMEOUT_SECONDS = 30
+SHORT_SECONDS = 0.1
+"""How long `read_all` waits in a test for what is held open: some looks, none of which may deliver what comes after."""
 
 Place = tuple[int, UUID]
 """The position of an event, and its id."""

@@ -77,21 +77,21 @@ def test_our_store_passes(ground_url: str) -> None:
 
 
 @pytest.mark.slow
-def test_our_store_passes_every_steered_attack(ground_url: str) -> None:
+def test_our_store_passes_every_steered_attack_and_each_reader_stops_if_the_log_has_gone_back(ground_url: str) -> None:
     verdicts = attack(ground_url, OURS, *(case.name for case in CASES))
     assert [verdict for verdict in verdicts.values() if verdict.result is Result.FOUND] == []
     left_out = {verdict.case for verdict in verdicts.values() if verdict.result is Result.LEFT_OUT}
     assert left_out <= ({"interleaved", "prepared", "lost-answer"} if "sqlite" in ground_url else {"prepared"})
+    each_reader_has_stopped(verdicts["log-went-back"])
 
 
 @pytest.mark.slow
-def test_each_of_our_readers_stops_if_the_log_has_gone_back(ground_url: str) -> None:
-    stops_if_the_log_has_gone_back(ground_url, OURS)
-
-
-@pytest.mark.slow
-def test_so_do_those_of_a_store_with_group_commit_whose_pool_has_dead_connections(postgres_ground_url: str) -> None:
-    stops_if_the_log_has_gone_back(postgres_ground_url, OURS.replace("Ours", "Grouped"))
+def test_so_do_the_readers_of_a_store_with_group_commit_whose_pool_has_dead_connections(
+    postgres_ground_url: str,
+) -> None:
+    each_reader_has_stopped(
+        attack(postgres_ground_url, OURS.replace("Ours", "Grouped"), "log-went-back")["log-went-back"]
+    )
 
 
 @pytest.mark.long
@@ -100,8 +100,7 @@ def test_our_store_passes_on_a_partitioned_log(postgres_ground_url: str) -> None
     assert [verdict for verdict in verdicts.values() if verdict.result is Result.FOUND] == []
 
 
-def stops_if_the_log_has_gone_back(url: str, adapter: str) -> None:
-    verdict = attack(url, adapter, "log-went-back")["log-went-back"]
+def each_reader_has_stopped(verdict: Verdict) -> None:
     assert verdict.result is Result.CLEAN
     stopped = [note for note in verdict.notes if note.endswith("stopped with LogWentBack, which is right")]
     assert len(stopped) == len(verdict.scores) - 1  # all but the log itself
@@ -157,8 +156,8 @@ def test_a_reader_that_does_not_get_on_is_stopped(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.slow
-def test_a_reader_that_stops_with_an_error_when_the_log_has_gone_back_is_right(ground_url: str) -> None:
-    verdict = attack(ground_url, broken("Honest"), "log-went-back")["log-went-back"]
+def test_a_reader_that_stops_with_an_error_of_its_own_when_the_log_has_gone_back_is_right(tmp_path: Path) -> None:
+    verdict = attack(f"sqlite:///{tmp_path / 'new.db'}", broken("Honest"), "log-went-back")["log-went-back"]
     assert verdict.result is Result.CLEAN
     assert any("stopped with LogHasGoneBack" in note for note in verdict.notes)
 

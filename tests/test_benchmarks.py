@@ -20,6 +20,7 @@ from benchmarks.targets import MISSED_IN_NOISE, TARGETS, failures, verdicts
 from benchmarks.workloads import WORKLOADS
 from benchmarks.workloads.delivery import NOTIFIED
 from benchmarks.workloads.growth_counts import wal_label, wal_point
+from tests.processes import run_python
 
 pytestmark = pytest.mark.slow
 
@@ -249,11 +250,9 @@ def test_a_chart_has_a_line_for_each_of_many_contestants() -> None:
 
 
 def test_one_workload_runs_from_the_command_line_without_the_others(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "benchmarks", "sqlite", "--quick", "--rounds", "1", "-c", "sqlite3"]
+    command = ["-m", "benchmarks", "sqlite", "--quick", "--rounds", "1", "-c", "sqlite3", "--output", str(tmp_path)]
 
-    done = subprocess.run(
-        [*command, "--output", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ
-    )
+    done = run_python(*command, cwd=ROOT)
 
     assert done.returncode == 0, done.stdout + done.stderr
     run = Run.from_json(json.loads((tmp_path / "results.json").read_text()))

@@ -834,6 +834,7 @@ def test_only_who_has_the_token_looks(sqlite_store: EventStore) -> None:
 Serve = Callable[[LocalBrowser], None]
 
 
+@pytest.mark.slow
 def test_the_command_serves_it(sqlite_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     from urllib.request import HTTPCookieProcessor, build_opener  # noqa: PLC0415  # of this test
 

@@ -372,6 +372,7 @@ def test_the_end_of_a_prefix_comes_after_all_that_begin_with_it(prefix: str) -> 
     end.encode()
 
 
+@pytest.mark.slow
 def test_recent_streams_come_from_the_end_of_the_log(store: EventStore) -> None:
     with store.transaction() as transaction:
         for number in range(1100):
@@ -519,6 +520,7 @@ def test_a_database_that_does_not_answer_is_shown(sqlite_engine: Engine) -> None
 # --- other layouts of the tables
 
 
+@pytest.mark.slow
 @pytest.mark.postgresql
 def test_what_was_detached_is_said(postgres_engine: Engine) -> None:
     partition(postgres_engine, size=4, count=4)
@@ -539,11 +541,12 @@ def test_what_was_detached_is_said(postgres_engine: Engine) -> None:
     assert ids(queries.largest_streams(store).streams) == ["new-1", "old-1"]
 
 
+@pytest.mark.slow
 @pytest.mark.postgresql
 def test_a_store_in_a_schema_is_looked_at_there(empty_postgres_url: str) -> None:
     engine = create_engine(empty_postgres_url)
     try:
-        migrations.upgrade(engine, schema='a "tenant"')
+        migrations.provision(engine, 'a "tenant"')
         store = EventStore(engine, schema='a "tenant"')
         handlers = filled(store)
         client = client_of(store, projections=[handlers.projection])

@@ -313,7 +313,7 @@ def test_a_store_is_no_archive_of_its_own(store: EventStore, any_url: str) -> No
 
 @pytest.mark.slow
 def test_another_schema_of_the_database_can_be_the_archive(postgres_engine: Engine) -> None:
-    migrations.upgrade(postgres_engine, schema="archive")
+    migrations.provision(postgres_engine, "archive")
     store, archive = EventStore(postgres_engine), EventStore(postgres_engine, schema="archive")
     store.append("order-1", numbered(3), expected_version=0)
     store.archive_stream("order-1", into=archive, expected_version=3, reason="closed")

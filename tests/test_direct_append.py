@@ -94,6 +94,7 @@ def in_autocommit(engine: Engine, *statements: str) -> None:
 # --- the same results
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("notify", [False, True])
 def test_every_kind_of_append_has_a_statement_of_its_own(url: str, answers: Answers, notify: bool) -> None:
     with store_on(url, notify=notify, **ONE_CONNECTION) as store:
@@ -129,6 +130,7 @@ def append_much(store: EventStore) -> None:
     assert next(iter(store.read_stream("order-1"))).data == large.data
 
 
+@pytest.mark.slow
 def test_an_append_larger_than_what_the_server_takes_at_once(url: str, answers: Answers) -> None:
     with store_on(url, **ONE_CONNECTION) as store:
         make_buffers_small(store)
@@ -149,6 +151,7 @@ def test_a_conflict_and_a_duplicate_are_as_ever(url: str, answers: Answers) -> N
         assert answers[-2:] == [(), ()]
 
 
+@pytest.mark.slow
 def test_without_poll_it_waits_by_select(url: str, answers: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prepared, "select", SimpleNamespace(select=select.select))
     with store_on(url, **ONE_CONNECTION) as store:
@@ -406,6 +409,7 @@ def test_each_new_connection_is_asked_how_positions_are_drawn(url: str, answers:
             assert raw.autocommit is False
 
 
+@pytest.mark.slow
 def test_one_lost_connection_empties_the_pool(url: str, answers: Answers) -> None:
     with store_on(url) as store:
         together = threading.Barrier(3)

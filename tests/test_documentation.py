@@ -1,13 +1,12 @@
 """What the documentation says of the tests, and tutorials as a reader types them."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from eventstore import EventStore
+from tests.processes import run_python
 
 TESTS = Path(__file__).parent
 PAGES = sorted((TESTS.parent / "docs").rglob("*.md"))
@@ -45,16 +44,20 @@ def blocks(text: str) -> list[tuple[str, str]]:
     return re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
+TUTORIAL = """
+import runpy, warnings
+warnings.simplefilter("error")
+runpy.run_path("tutorial.py", run_name="__main__")
+"""
+
+
 @pytest.mark.slow
 def test_the_tutorial_typed_into_a_file_prints_what_it_says_at_each_run(tmp_path: Path) -> None:
     found = blocks((TESTS.parent / "docs" / "tutorial.md").read_text(encoding="utf-8"))
     (tmp_path / "tutorial.py").write_text("".join(block for language, block in found if language == "python"), "utf-8")
     expected = "".join(block for language, block in found if language == "text")
     for run in (1, 2):
-        done = subprocess.run(
-            [sys.executable, "-W", "error", "tutorial.py"],
-            cwd=tmp_path, check=True, capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
+        done = run_python("-c", TUTORIAL, cwd=tmp_path, check=True)
         assert done.stdout == expected.replace("runs: 1", f"runs: {run}")
 
 

@@ -8,6 +8,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 CLI = ("click", "rich")
+BROWSER = ("jinja2", "werkzeug")
 
 
 def without(packages: tuple[str, ...], code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -31,9 +32,16 @@ with EventStore.in_memory() as store:
 """
 
 
-def test_all_but_the_command_line_works_without_click_and_rich() -> None:
-    done = without(CLI, USED)
-    assert (done.stdout, done.stderr) == ("2\n", "")
+IMPORTED = """
+ours = [name.removeprefix("eventstore.") for name in sys.modules if name.startswith("eventstore.")]
+print(*(name for name in ours if name.endswith((".asyncio", ".tasks", ".asynchronous"))))
+"""
+
+
+def test_all_else_works_without_any_extra_and_imports_nothing_of_asyncio() -> None:
+    asynchronous = ("aiosqlite", "fastapi", "greenlet", "sqlalchemy.ext.asyncio")
+    done = without((*CLI, *BROWSER, *asynchronous), USED + IMPORTED)
+    assert (done.stdout, done.stderr) == ("2\n\n", "")
 
 
 @pytest.mark.parametrize(
@@ -67,13 +75,11 @@ main()
 """
 
 
-def test_all_but_the_browser_works_without_its_packages(tmp_path: object) -> None:
-    done = without(("jinja2", "werkzeug"), USED)
-    assert (done.stdout, done.stderr) == ("2\n", "")
-    for package in ("jinja2", "werkzeug"):
-        done = without((package,), BROWSE, str(tmp_path))
-        said = f"error: {package} is not installed; install sqlalchemy-eventstore[browser]\n"
-        assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+@pytest.mark.parametrize("package", BROWSER)
+def test_the_browser_says_in_one_line_what_to_install(tmp_path: object, package: str) -> None:
+    done = without((package,), BROWSE, str(tmp_path))
+    said = f"error: {package} is not installed; install sqlalchemy-eventstore[browser]\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
 
 
 def test_a_progress_bar_says_what_to_install() -> None:
@@ -143,14 +149,3 @@ def test_asyncio_says_what_to_install(package: str) -> None:
 def test_asyncio_needs_its_extra_only() -> None:
     done = without((*CLI, "fastapi", "starlette", "uvicorn", "httpx", "psycopg"), ASYNCIO)
     assert (done.stdout, done.stderr) == ("1\n", "")
-
-
-IMPORTED = """
-ours = [name.removeprefix("eventstore.") for name in sys.modules if name.startswith("eventstore.")]
-print(*(name for name in ours if name.endswith((".asyncio", ".tasks", ".asynchronous"))))
-"""
-
-
-def test_a_synchronous_store_imports_nothing_of_asyncio() -> None:
-    done = without(("aiosqlite", "fastapi", "greenlet", "sqlalchemy.ext.asyncio"), USED + IMPORTED)
-    assert (done.stdout, done.stderr) == ("2\n\n", "")

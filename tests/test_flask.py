@@ -114,6 +114,7 @@ def test_an_exception_in_the_view_leaves_nothing(made: Made) -> None:
     assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # QueuePool's
 
 
+@pytest.mark.slow
 def test_one_connection_is_used_for_all_of_a_request(made: Made) -> None:
     app, engine = made
     taken: list[object] = []

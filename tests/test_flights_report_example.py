@@ -35,8 +35,13 @@ def test_the_view_and_the_table_agree_with_the_file(any_url: str, tmp_path: Path
         assert [partition.position for partition in status.partitions] == [newest] * 4
         assert EventViews(event_types).check(store.engine) == []
     assert "</svg>" in (tmp_path / "report.svg").read_text(encoding="utf-8")
-    run(any_url, IMPORT, "--days", "2")
-    assert "✓" in run(any_url, REPORT, "--days", "2", "--workers", "1"), "it goes on from there"
+
+
+@pytest.mark.long
+def test_the_next_report_goes_on_from_there_with_another_number_of_workers(any_url: str) -> None:
+    for days, options in (("1", []), ("2", ["--workers", "1"])):
+        run(any_url, IMPORT, "--days", days)
+        assert "✓" in run(any_url, REPORT, "--days", days, *options)
 
 
 def test_it_says_what_is_missing(sqlite_path: Path) -> None:

@@ -12,7 +12,7 @@ from eventstore import ANY, EventStore, NewEvent
 from tests.fix_migrations import url_of
 
 ROOT = Path(__file__).parent.parent
-EVENTS, PAYLOAD_BYTES = 5_000, 8_192
+EVENTS, PAYLOAD_BYTES = 2_000, 8_192
 ALL_MEBIBYTES = EVENTS * PAYLOAD_BYTES / 2**20
 
 PROCESS = f"""

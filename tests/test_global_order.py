@@ -124,6 +124,7 @@ def test_backwards_a_read_stops_if_the_log_goes_back_meanwhile(store: EventStore
     assert error.value.position == last
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["commit", "rollback"])
 def test_a_hole_before_the_first_event(
     store: EventStore, postgres_engine: Engine, read: Callable[[EventStore], list[int]], end: str
@@ -437,7 +438,7 @@ def test_stores_in_schemas_of_one_database_do_not_wait_for_each_other(postgres_e
     """The lock is looked up by the qualified name, quoted where it has to be."""
     odd, plain = 'Odd "Schema"', "plain"
     for schema in (odd, plain):
-        migrations.upgrade(postgres_engine, schema=schema)
+        migrations.provision(postgres_engine, schema)
     stores = {schema: EventStore(postgres_engine, schema=schema) for schema in (odd, plain)}
     with postgres_engine.connect() as connection:
         append(stores[odd].join(connection))

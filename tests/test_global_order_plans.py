@@ -1,6 +1,6 @@
 """Filtered reads of a log use the indexes, and cost at the end what they cost at the start.
 
-With 200,000 events in the suite. With EVENTSTORE_TEST_PLANNED_EVENTS=1000000, in minutes, the planner chooses from
+With 100,000 events in the suite. With EVENTSTORE_TEST_PLANNED_EVENTS=1000000, in minutes, the planner chooses from
 other estimates: after a change of an index or of a statement's joins.
 """
 
@@ -35,7 +35,7 @@ from tests.fix_postgresql import Databases
 
 pytestmark = pytest.mark.slow
 
-EVENTS = int(os.environ.get("EVENTSTORE_TEST_PLANNED_EVENTS", "200000"))
+EVENTS = int(os.environ.get("EVENTSTORE_TEST_PLANNED_EVENTS", "100000"))
 STREAMS = 10_000
 
 MOST = 6_500 + EVENTS * 17 // 2_000
@@ -169,7 +169,7 @@ def without_indexes(connection: Connection, *tables: str) -> Iterator[None]:
 def large_log(postgres_databases: Databases) -> Iterator[Engine]:
     with postgres_databases.fresh("template0") as url:
         engine = create_engine(url)
-        migrations.upgrade(engine)
+        migrations.provision(engine, "public")
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             with without_indexes(connection, "es_events", "es_event_tags"):
                 connection.connection.dbapi_connection.execute(FILL)  # type: ignore[union-attr]  # psycopg's

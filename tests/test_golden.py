@@ -12,7 +12,7 @@ from sqlalchemy.pool import NullPool
 
 from eventstore import EventStore, migrations
 from eventstore.backends import engine_for
-from eventstore.testing.append_contract import AppendContract
+from eventstore.testing.append_contract import AppendContract, ExpectationContract
 from eventstore.testing.read_contract import ReadContract
 from eventstore.testing.snapshot_contract import SnapshotContract
 from eventstore.testing.transaction_contract import TransactionContract
@@ -141,11 +141,20 @@ class TestUpgradedSQLite(ContractBesideOldEvents):
         return upgraded_sqlite
 
 
-@pytest.mark.slow
-class TestUpgradedPostgreSQL(ContractBesideOldEvents):
+class UpgradedPostgreSQL:
     @pytest.fixture
     def engine(self, upgraded_postgresql: Engine) -> Engine:
         return upgraded_postgresql
+
+
+@pytest.mark.slow
+class TestUpgradedPostgreSQL(UpgradedPostgreSQL, ExpectationContract, ReadContract):
+    """What finds old rows. Its tables are otherwise those of every test: they are upgraded from nothing."""
+
+
+@pytest.mark.long
+class TestUpgradedPostgreSQLAll(UpgradedPostgreSQL, ContractBesideOldEvents):
+    """All of it."""
 
 
 @pytest.mark.slow
@@ -155,7 +164,7 @@ class TestUpgradedAndEmptiedSQLite(InPagesOfSeven):
         return emptied(upgraded_sqlite)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 class TestUpgradedAndEmptiedPostgreSQL(InPagesOfSeven):
     @pytest.fixture
     def engine(self, upgraded_postgresql: Engine) -> Engine:

@@ -172,6 +172,7 @@ def test_what_one_append_violates_does_not_concern_the_others(grouped: Grouped) 
     assert len(grouped.groups) == 1
 
 
+@pytest.mark.slow
 def test_a_pool_that_is_empty_is_an_error_for_all_who_waited_for_it(
     any_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -345,6 +346,7 @@ def test_an_observer_sees_each_append_with_its_own_figures(grouped: Grouped) -> 
 # --- SQLite
 
 
+@pytest.mark.slow
 def test_when_the_lock_is_not_available_in_time_each_gets_that_error(
     sqlite_engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

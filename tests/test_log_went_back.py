@@ -16,7 +16,18 @@ from sqlalchemy import Connection, Engine, text
 from eventstore import EventFilter, EventStore, LogWentBack, migrations
 from eventstore.projections import Worker
 from tests.fix_clusters import Cluster
-from tests.readers import Place, Projecting, Subscriber, append, handled, opened, places, stored, writing_down
+from tests.readers import (
+    SHORT_SECONDS,
+    Place,
+    Projecting,
+    Subscriber,
+    append,
+    handled,
+    opened,
+    places,
+    stored,
+    writing_down,
+)
 from tests.servers import Address, Between, Pooler
 
 pytestmark = pytest.mark.slow
@@ -192,7 +203,7 @@ def way(request: pytest.FixtureRequest, new_cluster: Callable[[], Cluster]) -> I
 def fill(way: Way) -> None:
     """Make the tables, and append the events that will be kept."""
     with opened(way.url) as engine:
-        migrations.upgrade(engine)
+        migrations.provision(engine, "public")
         with engine.begin() as connection:
             connection.execute(text("CREATE TABLE handled (name text, position bigint, event_id uuid)"))
         store = EventStore(engine)
@@ -238,7 +249,8 @@ class Readers:
                 subscriber.wait_for(self.newest)
             for worker in self.workers.values():
                 worker.wait_for(direct, self.newest)
-        self.in_what_is_kept, self.in_what_is_lost = self.store.read_all(), self.store.read_all()
+        self.in_what_is_kept = self.store.read_all(wait_seconds=SHORT_SECONDS)
+        self.in_what_is_lost = self.store.read_all()
         self.kept = list(islice(self.in_what_is_kept, 20))[-1]
         lost = list(islice(self.in_what_is_lost, 60))
         self.lost = [*lost, *self.store.read_all(after_position=lost[-1].token)][-1]
@@ -260,8 +272,8 @@ class Readers:
         open.
         """
         delivered = [
-            places(self.store.read_all()),
-            end[:20] + places(self.store.read_all(after_position=self.kept.token)),
+            places(self.store.read_all(wait_seconds=SHORT_SECONDS)),
+            end[:20] + places(self.store.read_all(after_position=self.kept.token, wait_seconds=SHORT_SECONDS)),
             end[:20] + places(self.in_what_is_kept),
         ]
         assert delivered == [end[: len(each)] for each in delivered]

@@ -17,7 +17,7 @@ from eventstore.errors import PositionBeyondLog
 from eventstore.projections import Projection, Worker
 from tests.fix_clusters import Cluster
 from tests.fix_engines import changing_history
-from tests.readers import Subscriber, append, opened, places, stored, unfinished
+from tests.readers import SHORT_SECONDS, Subscriber, append, opened, places, stored, unfinished
 
 SETTLED = 10
 
@@ -32,7 +32,7 @@ def store(postgres_engine: Engine) -> EventStore:
 
 
 def positions(store: EventStore, after: PositionToken | int = 0) -> list[int]:
-    return [event.position for event in store.read_all(after_position=after)]
+    return [event.position for event in store.read_all(after_position=after, wait_seconds=SHORT_SECONDS)]
 
 
 # --- rows are removed
@@ -72,7 +72,7 @@ def made_again(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("DROP SCHEMA public CASCADE"))
         connection.execute(text("CREATE SCHEMA public"))
-    migrations.upgrade(engine)
+    migrations.provision(engine, "public")
 
 
 @pytest.mark.slow
@@ -103,7 +103,7 @@ def tenants(postgres_url: str) -> Iterator[tuple[Engine, Callable[[str], None]]]
     """Return an engine whose connections find the tables of the tenant that is chosen when they are checked out."""
     with opened(postgres_url) as engine:
         for schema in ("tenant_a", "tenant_b"):
-            migrations.upgrade(engine, schema=schema)
+            migrations.provision(engine, schema)
     chosen = ["tenant_a"]
     engine = create_engine(postgres_url)
 
@@ -240,7 +240,7 @@ def test_a_dump_that_is_restored_into_a_new_cluster_raises_no_alarm(
     seen: list[int] = []
     projection.on()(lambda event, _: seen.append(event.position))
     with opened(cluster.url) as engine:
-        migrations.upgrade(engine)
+        migrations.provision(engine, "public")
         store = EventStore(engine)
         append(store, "order-2", 5)
         append(store, "order-1", 5)
@@ -270,7 +270,7 @@ def test_an_ordinary_restart_and_a_failover_that_loses_nothing_raise_no_alarm(
     cluster: Cluster, new_cluster: Callable[[], Cluster]
 ) -> None:
     with opened(cluster.url, pool_pre_ping=True) as engine:
-        migrations.upgrade(engine)
+        migrations.provision(engine, "public")
         store = EventStore(engine)
         append(store, count=SETTLED)
         token = list(store.read_all())[-1].token

@@ -184,7 +184,7 @@ def test_with_the_settings_of_the_guide_the_servers_log_does_not_show_it(cluster
         "log_error_verbosity",
     ]
     engine = create_engine(cluster.url)
-    migrations.upgrade(engine)
+    migrations.provision(engine, "public")
     store = EventStore(engine)
     with engine.begin() as connection:
         connection.exec_driver_sql(REFUSALS["check"])

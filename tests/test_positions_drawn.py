@@ -20,7 +20,7 @@ from eventstore.transfer import export_events, import_events
 from tests.fix_clusters import Cluster
 from tests.fix_postgresql import Databases
 from tests.pgbouncer import PgBouncer
-from tests.readers import append, opened, places, stored, unfinished
+from tests.readers import SHORT_SECONDS, append, opened, places, stored, unfinished
 from tests.servers import Address
 
 KEPT = 40
@@ -251,7 +251,7 @@ def publisher(new_cluster: Callable[[], Cluster]) -> Cluster:
     cluster.create()
     cluster.start(wal_level="logical")
     with opened(cluster.url) as engine:
-        migrations.upgrade(engine)
+        migrations.provision(engine, "public")
         with unfinished(engine):
             append(EventStore(engine), count=KEPT)
     cluster.query("CREATE PUBLICATION events FOR TABLE es_streams, es_events")
@@ -262,7 +262,7 @@ def publisher(new_cluster: Callable[[], Cluster]) -> Cluster:
 def subscriber(publisher: Cluster, cluster: Cluster) -> Cluster:
     """Return a cluster that subscribes to the events, and has them."""
     with opened(cluster.url) as engine:
-        migrations.upgrade(engine)
+        migrations.provision(engine, "public")
     server = f"host=127.0.0.1 port={publisher.port} user=postgres dbname=postgres"
     cluster.query(f"CREATE SUBSCRIPTION events CONNECTION '{server}' PUBLICATION events")
     cluster.wait_until("SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel")
@@ -301,7 +301,7 @@ def test_a_store_that_lives_through_the_take_over_of_a_logical_replica_appends_n
             with unfinished(direct):
                 last = append(store)
                 assert last == events[-1].position + 2
-                assert list(store.read_all(after_position=events[-1].token)) == []
+                assert list(store.read_all(after_position=events[-1].token, wait_seconds=SHORT_SECONDS)) == []
             assert [event.position for event in store.read_all(after_position=events[-1].token)] == [last]
             assert places(store.read_all()) == stored(direct)
 

@@ -304,7 +304,8 @@ def test_a_retry_of_a_dead_letter_keeps_workers_from_its_partition_only(on_postg
 
 
 @pytest.mark.slow
-def test_a_partition_that_stops_stops_no_other(store: EventStore) -> None:
+def test_a_partition_that_stops_stops_no_other(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "_SHORTEST_PAUSE_OF_FAILED_SECONDS", 0.05)
     fill(store)
     broken = [True]
     with pytest.raises(ProjectionFailed):
@@ -373,6 +374,7 @@ def test_partitions_that_have_failed_take_turns(store: EventStore) -> None:
     assert failed == [first, second, first, second, first]
 
 
+@pytest.mark.slow
 def test_a_retry_in_the_background_tries_each_partition_that_has_failed(
     store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -390,6 +392,7 @@ def test_a_retry_in_the_background_tries_each_partition_that_has_failed(
     assert folded(store.engine) == fold_of_log(store)
 
 
+@pytest.mark.slow
 def test_a_run_until_caught_up_waits_for_a_change_of_the_number(on_postgresql: EventStore) -> None:
     """All partitions have stopped at the common position, and a lock delays their replacement for a moment."""
     store = on_postgresql

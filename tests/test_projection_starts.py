@@ -222,6 +222,7 @@ def test_a_batch_ends_after_outside_effects(store: EventStore) -> None:
     assert shop.mails == positions[:2], "the failure of an event repeats no effects of the events before it"
 
 
+@pytest.mark.slow
 def test_of_an_event_the_table_comes_first(store: EventStore) -> None:
     """What may fail comes before what can't be undone; a session is flushed in between."""
     done: list[str] = []

@@ -110,37 +110,31 @@ def test_mypy_knows_what_append_many_returns() -> None:
         assert_type(store.append_many([], atomic=False), list[AppendResult | ConcurrencyConflict])
 
 
-def modules_after(code: str) -> set[str]:
-    script = f"{code}\nimport sys\nprint(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
-    return set(done.stdout.split())
+STEPS = """
+import sys
+import eventstore
+print(*sys.modules)
+from eventstore import Projection, Worker
+print(*sys.modules)
+eventstore.EventStore.in_memory()
+print(*sys.modules)
+from eventstore import migrations
+print(*sys.modules)
+"""
 
 
 @pytest.mark.slow
-def test_importing_imports_neither_alembic_nor_a_driver() -> None:
+def test_what_is_imported_when() -> None:
+    """Neither Alembic, a driver nor an extra at the start, nor what a process that appends does not need."""
+    done = subprocess.run([sys.executable, "-c", STEPS], check=True, capture_output=True, text=True)
+    at_the_start, with_a_worker, on_sqlite, with_migrations = (set(line.split()) for line in done.stdout.splitlines())
     unwanted = {"alembic", "psycopg", "sqlite3", "zstandard", "pytest", "rich", "click", "pydantic", "attrs", "flask"}
     unwanted |= {"django", "pyarrow", "pandas", "polars", "matplotlib", "numpy"}
-    assert modules_after("import eventstore") & unwanted == set()
-
-
-@pytest.mark.slow
-def test_importing_imports_nothing_that_a_process_that_appends_does_not_need() -> None:
-    unwanted = {
-        f"eventstore.{name}" for name in ("cli", "contrib", "maintenance", "migrations", "projections", "transfer")
-    }
-    assert modules_after("import eventstore") & unwanted == set()
-
-
-@pytest.mark.slow
-def test_running_on_sqlite_imports_neither_alembic_nor_psycopg() -> None:
-    assert modules_after("import eventstore; eventstore.EventStore.in_memory()") & {"alembic", "psycopg"} == set()
-
-
-@pytest.mark.slow
-def test_migrations_are_imported_when_asked_for() -> None:
-    assert "alembic" in modules_after("from eventstore import migrations")
-
-
-@pytest.mark.slow
-def test_a_worker_needs_no_alembic() -> None:
-    assert "alembic" not in modules_after("from eventstore import Projection, Worker")
+    parts = ("cli", "contrib", "maintenance", "migrations", "projections", "transfer")
+    assert at_the_start & unwanted == set()
+    assert at_the_start & {f"eventstore.{name}" for name in parts} == set()
+    assert "eventstore.projections" in with_a_worker
+    assert "alembic" not in with_a_worker
+    assert "sqlite3" in on_sqlite
+    assert on_sqlite & {"alembic", "psycopg"} == set()
+    assert "alembic" in with_migrations

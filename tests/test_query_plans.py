@@ -14,6 +14,7 @@ from sqlalchemy import Engine, create_engine, event, text
 from eventstore import EventStore, NewEvent, migrations
 from eventstore.transfer import last_loaded
 from tests.fix_postgresql import Databases
+from tests.test_global_order_plans import without_indexes
 
 pytestmark = pytest.mark.slow
 
@@ -52,8 +53,9 @@ def filled(postgres_databases: Databases) -> Iterator[Engine]:
     """A log of 28 hours."""
     with postgres_databases.fresh("template0") as url:
         engine = create_engine(url)
-        migrations.upgrade(engine)
-        with engine.begin() as connection:
+        migrations.provision(engine, "public")
+        with engine.begin() as connection, without_indexes(connection, "es_events"):
+            connection.execute(text("SET LOCAL session_replication_role = replica"))  # no look for the stream of each
             connection.execute(text(FILL))
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM ANALYZE es_events"))

@@ -77,24 +77,32 @@ def test_celery(store: EventStore, capsys: pytest.CaptureFixture[str]) -> None:
     testing = import_module("celery.contrib.testing.worker")
     names = run("Celery", store)
     app = names["app"]
-    app.conf.update(broker_url="memory://", result_backend="cache+memory://", worker_hijack_root_logger=False)
+    app.conf.update(
+        broker_url="memory://",
+        broker_transport_options={"polling_interval": 0.01},  # instead of a second
+        result_backend="cache+memory://",
+        worker_hijack_root_logger=False,
+    )
     names["relay"].run_until_caught_up()
     assert ProjectionAdmin(store).position("orders-to-celery") == 2
     assert capsys.readouterr().out == "", "they wait at the broker"
     ids = [str(event.event_id) for event in store.read_all()]
     with testing.start_worker(app, perform_ping_check=False, pool="solo"):
         for task_id in ids:
-            app.AsyncResult(task_id).get(timeout=30)
-    assert capsys.readouterr().out.splitlines()[-2:] == [
-        "task for order-1 order-placed", "task for order-2 order-placed",
-    ]  # fmt: skip
+            app.AsyncResult(task_id).get(timeout=30, interval=0.01)
+        printed = capsys.readouterr().out
+        state: Any = import_module("celery.worker.state")
+        state.should_terminate = 0
+        names["on_event"].delay(1)  # so that the worker looks at that: without a message, it waits for two seconds
+    assert printed.splitlines()[-2:] == ["task for order-1 order-placed", "task for order-2 order-placed"]
 
 
 def test_celery_without_a_broker(store: EventStore) -> None:
     pytest.importorskip("celery", reason="the recipe for Celery needs Celery")
     operational = import_module("kombu.exceptions").OperationalError
     names = run("Celery", store)
-    names["app"].conf.update(broker_url="amqp://127.0.0.1:1//")
+    attempts = {"max_retries": 1, "interval_start": 0}  # of a connection; by default they take four seconds
+    names["app"].conf.update(broker_url="amqp://127.0.0.1:1//", broker_transport_options=attempts)
     with pytest.raises(operational):
         names["to_celery"]([Message("order-placed", {"position": 1}, id="1")])
 

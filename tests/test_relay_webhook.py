@@ -201,6 +201,7 @@ def dribble(handler: Handler) -> None:
             return
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", [hang, dribble])
 @pytest.mark.parametrize("is_kept", [False, True])
 def test_a_receiver_that_does_not_answer_in_time(server: Receiver, answer: Any, is_kept: bool) -> None:
@@ -217,6 +218,7 @@ def test_a_receiver_that_does_not_answer_in_time(server: Receiver, answer: Any, 
     send([MESSAGE])
 
 
+@pytest.mark.slow
 def test_a_receiver_that_accepts_and_says_nothing() -> None:
     """No thread ever accepts the connection: the kernel does."""
     import socket  # noqa: PLC0415  # only here
@@ -339,7 +341,7 @@ def test_a_relay_waits_for_a_receiver_and_then_sends_in_order(
     ]
     with EventStore.in_memory() as store:
         place(store, 3)
-        Relay(store, "out", to=target(server, timeout_seconds=2), attempts=2).run_until_caught_up()
+        Relay(store, "out", to=target(server, timeout_seconds=1), attempts=2).run_until_caught_up()
     assert [message["subject"] for message in server.messages] == [
         *["order-1"] * 6, *["order-2"] * 2, "order-3",
     ]  # fmt: skip

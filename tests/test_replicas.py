@@ -54,7 +54,7 @@ def made(new: Callable[[], Cluster]) -> Iterator[Pair]:
     primary.create()
     primary.start()
     with opened(primary.url) as engine, opened(standby.url, pool_pre_ping=True) as standby_engine:
-        migrations.upgrade(engine)
+        migrations.provision(engine, "public")
         standby.follow(primary)
         yield Pair(primary, standby, EventStore(engine), EventStore(standby_engine))
 

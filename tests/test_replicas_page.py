@@ -26,7 +26,7 @@ def test_the_page_prints_the_same_on_a_primary_and_a_standby(
     """Also on a standby that replays nothing, except for what has no fallback: all of that is left out then."""
     standby = new_cluster()
     with opened(cluster.url) as engine:
-        migrations.upgrade(engine)
+        migrations.provision(engine, "public")
     standby.follow(cluster)
     standby.catch_up(cluster)
     text = (ROOT / "docs" / "how-to" / "replicas.md").read_text(encoding="utf-8")

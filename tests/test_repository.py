@@ -382,7 +382,7 @@ def test_a_transaction_over_several_is_repeated_as_a_whole(postgres_engine: Engi
 
 @pytest.mark.slow
 def test_a_transaction_begun_by_a_store_of_another_schema_is_joined(postgres_engine: Engine) -> None:
-    migrations.upgrade(postgres_engine, schema="other")
+    migrations.provision(postgres_engine, "other")
     here = EventStore(postgres_engine, event_types=event_types)
     there = EventStore(postgres_engine, event_types=event_types, schema="other")
     options: Any = {"category": "account", "initial": FrozenAccount, "evolve": FrozenAccount.after}

@@ -71,7 +71,7 @@ def run_commands(url: str, seed: int, process: int, count: int) -> tuple[list[Ou
 
 @pytest.mark.slow
 def test_every_command_is_applied_once_or_reported(postgres_url: str) -> None:
-    run_processes(postgres_url, processes=4, count=800)
+    run_processes(postgres_url, processes=4, count=400)
 
 
 @pytest.mark.long

@@ -119,6 +119,7 @@ def test_the_text_of_an_error_can_be_expected(accounts: Repository[FrozenAccount
         given(accounts).when(refuse).then_raises(ValueError, match="Monday")
 
 
+@pytest.mark.slow
 def test_an_error_that_nobody_looks_at_is_told(accounts: Repository[FrozenAccount]) -> None:
     with pytest.warns(ResourceWarning, match="withdraw raised NotEnough"):  # noqa: PT031  # one is not enough
         given(accounts).when(withdraw, Decimal(1))

@@ -100,7 +100,7 @@ def test_of_looks_that_wait_for_the_same_the_one_that_has_seen_most_counts(reade
 def test_no_more_looks_are_kept_than_there_are_appends_under_way(reader: Reader) -> None:
     generator = random.Random(1)  # guards nothing
     appenders: list[str] = []
-    for turn in range(2000):
+    for turn in range(500):
         if generator.random() < 0.5:
             appenders.append(f"1/{turn}")
         elif appenders:

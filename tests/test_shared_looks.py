@@ -9,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, StaticPool, create_engine, event, text
+from sqlalchemy import Engine, StaticPool, create_engine, event
 
 from eventstore import EventStore, LogWentBack, PositionToken, migrations
 from eventstore.common import single_flight
@@ -151,9 +151,7 @@ def test_readers_whose_connections_lead_to_other_tenants_look_by_themselves(
 
     with opened(empty_postgres_url) as engine:
         for name in ("one", "two"):
-            with engine.begin() as connection:
-                connection.execute(text(f"CREATE SCHEMA {name}"))
-            migrations.upgrade(engine, schema=name)
+            migrations.provision(engine, name)
         append(EventStore(engine, schema="one"), count=3)
         event.listen(engine, "checkout", choose)
         store = EventStore(engine)

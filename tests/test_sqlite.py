@@ -230,6 +230,7 @@ PAGE = {"stream_id": "order-7", "after_version": 0, "up_to_version": 9, "page_si
 SNAPSHOT = {"stream_id": "order-7", "schema_version": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statement", "parameters"),
     [

@@ -347,7 +347,7 @@ def test_lost_connections_lose_and_repeat_nothing(
 )
 def test_it_survives_restarts_of_the_server(cluster: Cluster, how: signal.Signals, *, notify: bool) -> None:
     engine, writing = create_engine(cluster.url), create_engine(cluster.url, pool_pre_ping=True)
-    migrations.upgrade(engine)
+    migrations.provision(engine, "public")
     writer = EventStore(writing, notify=notify)
     with following(EventStore(engine).subscribe(after_position=0, notify=notify)) as follower:
         for _ in range(3):

@@ -505,6 +505,7 @@ def _speak_utf8(connection: psycopg.Connection[Any], _: object) -> None:
     connection.autocommit = False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("setting", "told"),
     [

@@ -11,6 +11,7 @@ from eventstore import EventStore, LogWentBack, PositionToken, migrations
 from eventstore.errors import SeveralServers
 from tests.fix_clusters import Cluster
 from tests.readers import (
+    SHORT_SECONDS,
     Place,
     Projecting,
     Subscriber,
@@ -33,7 +34,7 @@ ALL = writing_down("all")
 @pytest.fixture
 def primary(cluster: Cluster) -> Iterator[Engine]:
     with opened(cluster.url) as engine:
-        migrations.upgrade(engine)
+        migrations.provision(engine, "public")
         with engine.begin() as connection:
             connection.execute(text("CREATE TABLE handled (name text, position bigint, event_id uuid)"))
         yield engine
@@ -67,7 +68,7 @@ def test_a_reader_that_waits_on_a_standby_lives_through_its_promotion(
         with unfinished(primary) as (connection, held):
             later = append(EventStore(primary))
             lag(cluster, standby)
-            assert [event.position for event in store.read_all()] == [first], "it waits"
+            assert [event.position for event in store.read_all(wait_seconds=SHORT_SECONDS)] == [first], "it waits"
             subscriber = Subscriber(store)
             subscriber.wait_for(first)
             connection.invalidate()
@@ -76,7 +77,7 @@ def test_a_reader_that_waits_on_a_standby_lives_through_its_promotion(
         subscriber.wait_for(later)
         with unfinished(engine) as (connection, redrawn):
             append(store)
-            assert [event.position for event in store.read_all()] == [first, later]
+            assert [event.position for event in store.read_all(wait_seconds=SHORT_SECONDS)] == [first, later]
             connection.commit()
         assert redrawn > later > held
         log = stored(engine)
@@ -108,8 +109,8 @@ def test_what_is_prepared_on_the_promoted_standby_is_waited_for_though_it_was_co
         standby.promote()
         address.switch_to(standby.port)
         last = append(EventStore(engine))
-        assert places(store.read_all()) == []
-        assert places(EventStore(engine).read_all()) == []
+        assert places(store.read_all(wait_seconds=SHORT_SECONDS)) == []
+        assert places(EventStore(engine).read_all(wait_seconds=SHORT_SECONDS)) == []
         assert went_back_or_delivered(store, token) in ("LogWentBack", [])
         standby.query("COMMIT PREPARED 'held'")
         assert [event.position for event in store.read_all()] == [prepared, later, last]
@@ -163,8 +164,8 @@ def test_a_token_of_an_event_that_a_standby_has_not_replayed_though_it_has_a_lat
     assert token.position == held
     with opened(standby.url) as engine:
         reader = EventStore(engine)
-        assert [event.position for event in reader.read_all()] == [first]
-        assert list(reader.read_all(after_position=token)) == []
+        assert [event.position for event in reader.read_all(wait_seconds=SHORT_SECONDS)] == [first]
+        assert list(reader.read_all(after_position=token, wait_seconds=SHORT_SECONDS)) == []
         receive_again(cluster, standby)
         standby.catch_up(cluster)
         assert [event.position for event in reader.read_all(after_position=token)] == [later]
@@ -237,7 +238,7 @@ def test_what_the_old_primary_says_is_not_believed_of_a_page_from_the_promoted_o
             pooler.choose = LooksAt(cluster.port, looks)
             return EventStore(engine, page_size=1000)
 
-        assert places(store().read_all()) == before
+        assert places(store().read_all(wait_seconds=SHORT_SECONDS)) == before
         subscriber = Subscriber(store())
         subscriber.wait_for(before[-1][0])
         subscriber.end()

@@ -1,6 +1,5 @@
 """Four versions of an application: the newest reads what the first wrote, and still writes beside it."""
 
-import multiprocessing
 import random
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -12,6 +11,7 @@ import pytest
 from sqlalchemy import Engine
 
 from eventstore import ConcurrencyConflict, EventStore, EventTypes, RecordedEvent
+from tests.processes import clean_processes
 
 STREAMS = tuple(f"order-{number}" for number in range(5))
 
@@ -233,7 +233,7 @@ def test_version_4_reads_what_version_1_wrote_and_still_writes_beside_it(any_url
     old = EventStore(any_engine, event_types=version_1(), page_size=7)
     new = EventStore(any_engine, event_types=version_4(), page_size=5)
     rounds = appended = 0
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as writers:
+    with ProcessPoolExecutor(1, mp_context=clean_processes()) as writers:
         beside = writers.submit(write_as_version_1, any_url, seed + 1, 150)
         while not beside.done() or rounds < 5:
             stream_id = generator.choice(STREAMS)

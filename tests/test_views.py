@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -28,6 +26,7 @@ from eventstore.event_types import EventTypes
 from eventstore.maintenance import Recoded, recode, recoding, verify
 from eventstore.views import EventViews
 from tests.fix_django import postgresql_settings, sqlite_settings
+from tests.processes import run_python
 
 registry = EventTypes()
 
@@ -342,7 +341,7 @@ def test_settings_change_nothing(postgres_engine: Engine, views: EventViews, set
 @pytest.mark.slow
 @pytest.mark.postgresql
 def test_views_stand_in_the_schema_of_the_tables(postgres_engine: Engine) -> None:
-    migrations.upgrade(postgres_engine, schema="Events %")
+    migrations.provision(postgres_engine, "Events %")
     store = EventStore(postgres_engine, schema="Events %", event_types=registry, codec=JSONCodec())
     store.append("order-1", [OrderPlaced("Ada")], expected_version=0)
     views = EventViews(registry, schema="Events %", indexes=["order.Placed.customer"])
@@ -439,6 +438,7 @@ def test_an_event_that_another_run_has_recoded_is_left(
 
 PROGRAM = """
 import json, sys
+sys.path.insert(0, "")
 import django
 from django.conf import settings
 from django.core.management import call_command
@@ -469,10 +469,7 @@ def test_django_reads_the_views(store: EventStore, views: EventViews, tmp_path: 
     (tmp_path / "reports/__init__.py").touch()
     (tmp_path / "reports/models.py").write_text(views.django_models(url.get_backend_name()), encoding="utf-8")
     database = sqlite_settings(Path(str(url.database))) if is_sqlite else postgresql_settings(url)
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, json.dumps(database), EXAMPLES[0].text],
-        cwd=tmp_path, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    done = run_python("-c", PROGRAM, json.dumps(database), EXAMPLES[0].text, cwd=tmp_path, check=True)
     assert done.stdout.splitlines()[-3:] == [
         "True True True True", f"1.10 {UUID(int=2**128 - 1)} 7 1 -0.0", "order-1",
     ], done.stdout  # fmt: skip

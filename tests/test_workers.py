@@ -19,6 +19,7 @@ from eventstore import ANY, NO_STREAM, EventStore, NewEvent, ProjectionBehind, P
 from eventstore.decisions import DecisionResult
 from eventstore.errors import InvalidInput, SchemaMissing, WorkerStillRunning
 from eventstore.projections import Projection, ProjectionAdmin, Worker, Workers
+from eventstore.projections import workers as workers_module
 from eventstore.repository import SaveResult
 from tests.projection_worker import fold_of_log, folded, folding, metadata
 from tests.waiting import until
@@ -86,7 +87,8 @@ def test_its_failure_is_raised_at_the_end_of_the_block(store: EventStore, caplog
 def test_its_failure_is_noted_on_an_error_of_the_block(store: EventStore) -> None:
     position = append(store)
     with pytest.raises(ProjectionBehind) as behind, Worker(store, failing()).running():
-        ProjectionAdmin(store).wait_for("failing", position, timeout_seconds=1)
+        until(lambda: ProjectionAdmin(store).status()[0].failure)
+        ProjectionAdmin(store).wait_for("failing", position, timeout_seconds=0.05)
     assert behind.value.__notes__ == ["the worker of 'failing' has ended after ProjectionFailed"]
 
 
@@ -133,8 +135,8 @@ raise SystemExit(3)  # without leaving the block
 
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["worker", "workers"])
-def test_a_program_ends_although_its_worker_runs(store: EventStore, what: str) -> None:
-    url = store.engine.url.render_as_string(hide_password=False)
+def test_a_program_ends_although_its_worker_runs(sqlite_path: Path, what: str) -> None:
+    url = f"sqlite:///{sqlite_path}"
     done = subprocess.run([sys.executable, "-c", HANGING, url, what], timeout=60, check=False)
     assert done.returncode == 3
 
@@ -258,8 +260,9 @@ def test_workers_run_several_projections(store: EventStore) -> None:
 
 @pytest.mark.slow
 def test_a_projection_that_fails_stops_no_other_and_is_retried(
-    store: EventStore, caplog: pytest.LogCaptureFixture
+    store: EventStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(workers_module, "_SHORTEST_BACKOFF_SECONDS", 0.05)
     broken = [True]
     with all_running(Worker(store, folding()), Worker(store, failing(while_true=lambda: bool(broken)))) as together:
         position = append(store)

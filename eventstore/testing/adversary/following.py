@@ -12,7 +12,6 @@ from eventstore.testing.adversary.judging import Deliveries
 
 _ERRORS_IN_SEQUENCE: Final = 25
 _PAUSE_SECONDS: Final = 0.002
-_PAUSE_AFTER_ERROR_SECONDS: Final = 0.1
 _QUIET_PASSES: Final = 3
 _QUIET_PAUSE_SECONDS: Final = 0.1
 
@@ -30,14 +29,17 @@ class Follower:
     Args:
         reader: The reader.
         make: Creates the adapter, at the first use and after it was closed.
+        pause_after_error_seconds: How long it waits before it reads again after an error. Defaults to 0.1, for faults
+            that last.
     """
 
-    def __init__(self, reader: Reader, make: MakeAdapter) -> None:
+    def __init__(self, reader: Reader, make: MakeAdapter, pause_after_error_seconds: float = 0.1) -> None:
         self.reader = reader
         self.deliveries = Deliveries()
         self.position: Any = None
         self.stopped: str | None = None
         self._make = make
+        self._pause_after_error_seconds = pause_after_error_seconds
         self._adapter: Adapter | None = None
         self._errors = 0
         self._end = math.inf
@@ -73,13 +75,11 @@ class Follower:
         self._end = time.monotonic() + longest_seconds
         quiet = 0
         while quiet < _QUIET_PASSES and self.stopped is None:
-            if self.read():
-                quiet = 0
-                if time.monotonic() > self._end:
-                    self.stopped = _ENDLESS
-            else:
-                quiet += 1
+            if quiet:
                 time.sleep(_QUIET_PAUSE_SECONDS)
+            quiet = 0 if self.read() else quiet + 1
+            if quiet == 0 and time.monotonic() > self._end:
+                self.stopped = _ENDLESS
         while self.reader.keeps_position and self.stopped is None:
             try:
                 self.deliveries = Deliveries(self._opened().read(self.reader.name, None))
@@ -109,7 +109,7 @@ class Follower:
         self._errors += 1
         if self._errors >= _ERRORS_IN_SEQUENCE:
             self.stopped = type(error).__name__
-        time.sleep(_PAUSE_AFTER_ERROR_SECONDS)
+        time.sleep(self._pause_after_error_seconds)
 
 
 class FollowerThread:

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Final
 
 from eventstore.testing.adversary.adapter import Adapter
-from eventstore.testing.adversary.following import Follower
 from eventstore.testing.adversary.judging import LOG, Score
 from eventstore.testing.adversary.scene import Scene
 from eventstore.testing.adversary.setting import retry
@@ -18,12 +17,9 @@ _DRAWN_AGAIN: Final = 90
 
 def log_went_back(scene: Scene) -> Sequence[Score]:
     """Readers have read events that a restored copy of the database lacks; other events get their positions."""
-    opener = scene.setting.opener(scene.place)
     living = [] if scene.place.is_sqlite else [each for each in scene.followers if not each.reader.keeps_position]
-    restarting = [Follower(each.reader, opener) for each in scene.followers if not each.reader.keeps_position]
+    restarting = [scene.follower(each.reader) for each in scene.followers if not each.reader.keeps_position]
     scene.followers = [*living, *restarting]
-    for follower in restarting:
-        scene.stack.callback(follower.close)
     scene.append(scene.write("kept", _KEPT))
     scene.read()
     with scene.setting.ground.copied(scene.place) as copy:

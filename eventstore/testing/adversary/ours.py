@@ -29,7 +29,7 @@ _FILTERED: Final = "read_all, filtered"
 _SUBSCRIPTION: Final = "subscription"
 _PROJECTION: Final = "projection"
 _EVEN: Final = EventFilter(event_types=["even"])
-_IDLE_SECONDS: Final = 0.1
+_IDLE_SECONDS: Final = 0.03
 
 
 class Ours:
@@ -71,8 +71,11 @@ class Ours:
         return EventStore.from_url(url, engine_options=engine_options, **options)
 
     def prepare(self) -> None:
-        """Migrate, and create the table that the projection fills."""
-        migrations.upgrade(self.store.engine, schema=self._schema)
+        """Create our tables, and the one that the projection fills."""
+        if self._schema is None:
+            migrations.upgrade(self.store.engine)
+        else:
+            migrations.provision(self.store.engine, self._schema)
         self._handled.create(self.store.engine)
 
     def append(self, writes: Sequence[Write]) -> None:

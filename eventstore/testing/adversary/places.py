@@ -247,6 +247,18 @@ def _remove(path: Path) -> None:
         Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 
+def has_writer(url: URL) -> bool:
+    """Return whether a transaction of SQLite has begun to write."""
+    with closing(sqlite3.connect(str(url.database), timeout=0, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+                return True
+            raise
+    return False
+
+
 def _known(url: URL) -> URL:
     return url.set(drivername="postgresql") if url.drivername == "postgres" else url
 

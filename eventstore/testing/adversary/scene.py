@@ -5,7 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from typing import Final, Protocol
 
-from eventstore.testing.adversary.adapter import KINDS, Adapter, Conflict, OpenAppend, Write
+from eventstore.testing.adversary.adapter import KINDS, Adapter, Conflict, OpenAppend, Reader, Write
 from eventstore.testing.adversary.following import LONGEST_SECONDS, Follower
 from eventstore.testing.adversary.journal import Memory, Outcome
 from eventstore.testing.adversary.judging import Judge, Score
@@ -19,6 +19,8 @@ _PASSES: Final = 40
 _THREADS: Final = 16
 _PATIENCE_SECONDS: Final = 30.0
 _WAITS_SECONDS: Final = 1.0
+_PAUSE_AFTER_ERROR_SECONDS: Final = 0.02
+"""There are no faults that last: an error is of one connection that was cut, or it comes again at each attempt."""
 
 
 class Held(Protocol):
@@ -54,9 +56,7 @@ class Scene:
         self.random = setting.generator(case)
         self._threads = stack.enter_context(ThreadPoolExecutor(_THREADS))
         self._is_holding = False
-        self.followers = [Follower(reader, setting.opener(place)) for reader in setting.adapter.readers]
-        for follower in self.followers:
-            stack.callback(follower.close)
+        self.followers = [self.follower(reader) for reader in setting.adapter.readers]
 
     # --- writing
 
@@ -99,8 +99,9 @@ class Scene:
             finally:
                 own.close()
 
+        is_locked = self.place.is_sqlite and self.setting.is_writing(self.place)  # then they have to wait
         future = self._threads.submit(work)
-        if not wait([future], _WAITS_SECONDS).done:
+        if is_locked or not wait([future], _WAITS_SECONDS).done:
             self.note("other writers wait for an open append")
         return future
 
@@ -180,6 +181,12 @@ class Scene:
 
     # --- reading
 
+    def follower(self, reader: Reader) -> Follower:
+        """Return a new follower, which is closed at the end."""
+        follower = Follower(reader, self.setting.opener(self.place), _PAUSE_AFTER_ERROR_SECONDS)
+        self.stack.callback(follower.close)
+        return follower
+
     def read(self) -> None:
         """Let each follower read all events that it can read now.
 
@@ -198,11 +205,9 @@ class Scene:
     def scores(self, *, only_log: bool = False) -> list[Score]:
         """Let the followers read to the end, and return the scores."""
         self.setting.wait_until_quiet(self.place)
-        for finishing in [self._threads.submit(follower.finish, LONGEST_SECONDS) for follower in self.followers]:
+        log = self.follower(self.setting.adapter.readers[0])
+        for finishing in [self._threads.submit(each.finish, LONGEST_SECONDS) for each in (log, *self.followers)]:
             finishing.result()
-        log = Follower(self.setting.adapter.readers[0], self.setting.opener(self.place))
-        log.finish(LONGEST_SECONDS)
-        log.close()
         judge = Judge(self._memory.attempts, log.deliveries, only_log=only_log)
         return [
             judge.score_log(),

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import URL, text
 
 from eventstore.testing.adversary.adapter import Adapter
-from eventstore.testing.adversary.places import CanNotRun, Ground, Place
+from eventstore.testing.adversary.places import CanNotRun, Ground, Place, has_writer
 
 _QUIET_SECONDS: Final = 20.0
 _PAUSE_SECONDS: Final = 0.1
@@ -74,7 +74,9 @@ class Setting:
             adapter.close()
 
     def is_writing(self, place: Place) -> bool:
-        """Return whether a transaction holds a lock that only writers take (PostgreSQL)."""
+        """Return whether a transaction holds a lock that only writers take."""
+        if place.is_sqlite:
+            return has_writer(place.url)
         with self.ground.connect(place.direct_url) as connection:
             return bool(connection.scalar(_WRITING, {"schema": place.schema}))
 
