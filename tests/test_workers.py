@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine
 from eventstore import ANY, NO_STREAM, EventStore, NewEvent, ProjectionBehind, ProjectionFailed, RecordedEvent
 from eventstore.decisions import DecisionResult
 from eventstore.errors import InvalidInput, SchemaMissing, WorkerStillRunning
-from eventstore.projections import Projection, ProjectionAdmin, Worker, Workers
+from eventstore.projections import Projection, ProjectionAdmin, TenantWorkers, Worker, Workers
 from eventstore.projections import workers as workers_module
 from eventstore.repository import SaveResult
 from tests.projection_worker import fold_of_log, folded, folding, metadata
@@ -242,6 +242,67 @@ def test_ctrl_c_stops_workers(store: EventStore) -> None:
         thread for thread in threading.enumerate() if thread.name in {"eventstore interrupting", "eventstore totals"}
     ]
     assert handled == [position], "the batch was finished"
+
+
+@pytest.fixture
+def ctrl_c_at_the_first_start(monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
+    """Press Ctrl-C when the first thread is to start; return the threads."""
+    threads: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        threads.append(thread)
+        if len(threads) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0)  # where the handler runs
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    return threads
+
+
+def have_ended(threads: list[threading.Thread]) -> None:
+    assert threads
+    assert all(thread.ident is not None for thread in threads), "Ctrl-C was not handled in the middle of a start"
+    assert not any(thread.is_alive() for thread in threads)
+
+
+@pytest.mark.parametrize("way", ["workers", "in the background"])
+def test_ctrl_c_while_they_start_stops_them(
+    store: EventStore, way: str, ctrl_c_at_the_first_start: list[threading.Thread]
+) -> None:
+    one, other = Worker(store, folding()), Worker(store, Projection("other"))
+    with pytest.raises(KeyboardInterrupt):
+        if way == "workers":
+            Workers(one, other).run_forever()
+        else:
+            with one.running():
+                pytest.fail("the block was begun")
+    have_ended(ctrl_c_at_the_first_start)
+
+
+def test_ctrl_c_while_workers_of_tenants_start_stops_them(
+    postgres_engine: Engine, ctrl_c_at_the_first_start: list[threading.Thread]
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        TenantWorkers(postgres_engine, list, lambda _: []).run_forever()
+    have_ended(ctrl_c_at_the_first_start)
+
+
+def test_threads_that_the_system_refuses_are_not_waited_for(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def once(thread: threading.Thread) -> None:
+        if started:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", once)
+    with pytest.raises(RuntimeError, match="new thread"):
+        Workers(Worker(store, folding()), Worker(store, Projection("other"))).run_forever()
+    assert not started[0].is_alive()
 
 
 def test_workers_run_several_projections(store: EventStore) -> None:

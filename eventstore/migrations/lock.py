@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.common.backoff import spread
+from eventstore.common.starting import join_started, start_all
 from eventstore.errors import (
     DirectConnectionRequired,
     MigrationError,
@@ -176,8 +177,8 @@ class _Lock:
         thread = threading.Thread(
             target=lambda: run(self._monitor, pid), name="eventstore-migration-monitor", daemon=True
         )
-        thread.start()
         try:
+            start_all([thread])
             yield
         except Exception as error:
             self._end(thread)
@@ -192,7 +193,7 @@ class _Lock:
     def _end(self, thread: threading.Thread) -> None:
         if not self._finished.is_set():
             self._finished.set()
-            thread.join()
+            join_started([thread])
 
     def _monitor(self, pid: int) -> None:
         reported_at = float("-inf")

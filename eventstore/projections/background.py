@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import copy_context
 
 from eventstore.common.error_type import error_type
+from eventstore.common.starting import join_started, start_all
 from eventstore.common.validation import check_seconds
 from eventstore.errors import WorkerStillRunning
 
@@ -43,17 +44,17 @@ def in_background(
             _log.error("%s has ended after %s", name, error_type(error), extra={"error_type": error_type(error)})
 
     thread = threading.Thread(target=copy_context().run, args=[work], name=f"eventstore {name}", daemon=True)
-    thread.start()
     try:
+        start_all([thread])
         yield
     except BaseException as error:
         stop()
-        thread.join(stop_timeout_seconds)
+        join_started([thread], stop_timeout_seconds)
         for failure in failures:
             error.add_note(f"{name} has ended after {error_type(failure)}")
         raise
     stop()
-    thread.join(stop_timeout_seconds)
+    join_started([thread], stop_timeout_seconds)
     if failures:
         raise failures[0]
     if thread.is_alive():

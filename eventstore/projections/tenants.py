@@ -15,6 +15,7 @@ from eventstore.backends.schema_watch import Drawn, SchemaWatch
 from eventstore.common.backoff import LONGEST_WITHOUT_CONNECTION, Backoff
 from eventstore.common.error_type import error_type
 from eventstore.common.locks import make_lock
+from eventstore.common.starting import join_started, start_all
 from eventstore.common.validation import check_number, check_seconds
 from eventstore.common.waker import Waker
 from eventstore.errors import InvalidInput
@@ -216,9 +217,8 @@ class TenantWorkers:
             threading.Thread(target=self._work, args=[queue], name=f"eventstore-tenants-{number}", daemon=True)
             for number in range(self._threads)
         ]
-        for thread in threads:
-            thread.start()
         try:
+            start_all(threads)
             yield
         finally:
             self._is_ending = True
@@ -228,8 +228,7 @@ class TenantWorkers:
                 worker.stop()
             for _ in threads:
                 queue.put(None)
-            for thread in threads:
-                thread.join()
+            join_started(threads)
             for tenant in self._tenants.values():
                 tenant.is_at_work = False
 

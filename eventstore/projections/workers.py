@@ -10,6 +10,7 @@ from typing import Final, Self
 from eventstore.common.backoff import Backoff
 from eventstore.common.error_type import error_type
 from eventstore.common.locks import make_lock
+from eventstore.common.starting import join_started, start_all
 from eventstore.common.waker import Waker
 from eventstore.errors import InvalidInput
 from eventstore.projections.background import in_background
@@ -141,19 +142,18 @@ class Workers:
             )
             for worker, waker, end in zip(self._workers, self._wakers, ends, strict=True)
         ]
-        for thread in threads:
-            thread.start()
         try:
+            start_all(threads)
             for end in ends:  # in Python 3.11, a join that Ctrl-C interrupts takes a running thread for one that ended
                 end.wait()
         except BaseException:  # Ctrl-C: the caller would have no other way to stop them
             self.stop()
-            for end in ends:
-                end.wait()
+            for thread, end in zip(threads, ends, strict=True):
+                if thread.ident is not None:
+                    end.wait()
             raise
         finally:
-            for thread in threads:
-                thread.join()
+            join_started(threads)
 
     def _work(self, run: Callable[[Worker, Waker], object], worker: Worker, waker: Waker, end: threading.Event) -> None:
         try:
