@@ -1,6 +1,7 @@
 """What is peculiar to migrations of SQLite: they change definitions in place, and look whether there is room."""
 
 import sqlite3
+import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -337,20 +338,22 @@ def test_the_folder_of_temporary_files_is_looked_at_too(
     engine: Engine, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk_of_database = Path(str(engine.url.database)).stat().st_dev
-    folders = ("/dev/shm", "/var/tmp")  # noqa: S108  # one of them on another disk than the database
-    elsewhere = next(
-        (each for each in folders if Path(each).is_dir() and Path(each).stat().st_dev != disk_of_database), None
-    )
-    if elsewhere is None:
+    others = [
+        each
+        for each in ("/dev/shm", "/var/tmp")  # noqa: S108  # one of them is on another disk than the database
+        if Path(each).is_dir() and Path(each).stat().st_dev != disk_of_database
+    ]
+    if not others:
         pytest.skip("no second disk")
-    monkeypatch.setenv("SQLITE_TMPDIR", elsewhere)
-    disk.free[elsewhere] = 100
-    with pytest.raises(DiskTooSmall) as refused:
+    with tempfile.TemporaryDirectory(dir=others[0]) as elsewhere:
+        monkeypatch.setenv("SQLITE_TMPDIR", elsewhere)
+        disk.free[elsewhere] = 100
+        with pytest.raises(DiskTooSmall) as refused:
+            migrations.upgrade(engine)
+        assert refused.value.folder == elsewhere
+        monkeypatch.setenv("SQLITE_TMPDIR", "/not/there")  # then it is another folder
+        monkeypatch.delenv("TMPDIR", raising=False)
         migrations.upgrade(engine)
-    assert refused.value.folder == elsewhere
-    monkeypatch.setenv("SQLITE_TMPDIR", "/not/there")  # then it is another folder
-    monkeypatch.delenv("TMPDIR", raising=False)
-    migrations.upgrade(engine)
 
 
 @pytest.mark.slow
