@@ -413,3 +413,5 @@ def test_what_python_has_no_text_for_is_shown(command: CommandLine, store: Event
     assert deep_event["data"] == {"$repr": "<list, nested too deeply>"}
     assert "1000000" in json.dumps(huge_event["data"])
     assert len(command.lines("show", "odd-1")) == 2
+    in_notebooks = [event._repr_html_() for event in store.read_stream("odd-1")]
+    assert all("nested too deeply" in html or "too many digits" in html for html in in_notebooks)

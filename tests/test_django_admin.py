@@ -96,6 +96,12 @@ def test_a_payload_that_can_not_be_read_is_an_explanation_and_no_error(viewer: C
 
 
 @pytest.mark.slow
+def test_a_payload_that_python_has_no_text_for_is_no_error(viewer: Client) -> None:
+    position = get_store().append("odd-1", NewEvent("huge", {"n": 1 << 20_000}), expected_version=0).position
+    assert "too many digits" in page(viewer, f"{EVENTS}{position}/change/")
+
+
+@pytest.mark.slow
 def test_nobody_can_change_anything(viewer: Client) -> None:
     root = Client()
     root.force_login(get_user_model().objects.create_superuser("root"))

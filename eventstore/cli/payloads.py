@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from eventstore.cli.output import printable_json
 from eventstore.codecs import JSONCodec
-from eventstore.common.shown import shown, shown_number
+from eventstore.common.shown import shown
 
 _MAX_DEPTH: Final = 40
 _MAX_BYTES: Final = 32
@@ -45,25 +45,18 @@ def indented(value: Any) -> str:
 
 def _simple(value: Any, depth: int = 0) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
-        return shown_number(value) if isinstance(value, int) and value.bit_length() > _MAX_BITS else value
+        return shown(value) if isinstance(value, int) and value.bit_length() > _MAX_BITS else value
     if depth == _MAX_DEPTH:
         return "…"
     if isinstance(value, dict):
-        return {key if isinstance(key, str) else _text(key): _simple(part, depth + 1) for key, part in value.items()}
+        return {shown(key, str): _simple(part, depth + 1) for key, part in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         parts = value if isinstance(value, list | tuple) else sorted(value, key=shown)
         return [_simple(part, depth + 1) for part in parts]
     if isinstance(value, bytes):
         more = f"… ({len(value)} bytes)" if len(value) > _MAX_BYTES else ""
         return f"0x{value[:_MAX_BYTES].hex()}{more}"
-    return _text(value)
-
-
-def _text(value: Any) -> str:
-    try:
-        return str(value)
-    except (ValueError, RecursionError):
-        return shown(value)
+    return shown(value, str)
 
 
 def hexdump(data: bytes) -> str:

@@ -4,13 +4,15 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any, Final
 
+from eventstore.common.shown import shown
+
 _LONGEST: Final = 100
 _LONGEST_ALONE: Final = 1000
 
 
 def cell(value: Any, longest: int = _LONGEST) -> str:
     """Return a value as escaped text, cut if it is long."""
-    text = value if isinstance(value, str) else "" if value is None else repr(value) if _is_data(value) else str(value)
+    text = "" if value is None else shown(value, repr if _is_data(value) else str)
     return escape(text if len(text) <= longest else f"{text[:longest]}…")
 
 

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any, Final
 from uuid import UUID
 
-from eventstore.common.shown import shown, shown_number
+from eventstore.common.shown import shown
 from eventstore.contrib.browser.redaction import Hidden
 
 CUT_AFTER: Final = 4_000
@@ -90,7 +90,7 @@ def _tokens(value: Any, depth: int) -> Iterator[Token]:
         yield from _tokens(value.value, depth)
         yield Token("type", f" {type(value).__name__}")
     elif isinstance(value, int | float):
-        yield Token("number", shown_number(value))
+        yield Token("number", shown(value))
     elif isinstance(value, str):
         yield Token("string", json.dumps(value, ensure_ascii=False))
     elif isinstance(value, bytes | bytearray | memoryview):

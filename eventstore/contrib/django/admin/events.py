@@ -1,5 +1,6 @@
 """Events in the admin."""
 
+from functools import partial
 from pprint import pformat
 from typing import Any, Final
 from uuid import UUID
@@ -14,6 +15,7 @@ from django.utils.http import urlencode
 from django.utils.timezone import template_localtime
 
 from eventstore.codecs.metadata import pop_tags
+from eventstore.common.shown import shown
 from eventstore.contrib.django.admin.lists import (
     BoundedChangeList,
     GivenFilter,
@@ -215,7 +217,8 @@ def _link(parameter: str, value: str) -> str:
 
 
 def _preformatted(value: object) -> str:
-    html: str = format_html('<pre class="eventstore-value">{}</pre>', pformat(value, width=100, sort_dicts=False))
+    text = shown(value, partial(pformat, width=100, sort_dicts=False))
+    html: str = format_html('<pre class="eventstore-value">{}</pre>', text)
     return html
 
 
